@@ -29,7 +29,7 @@ Names = tuple[frozenset[str], frozenset[str]]
 
 
 class Leftovers(AssertionError):
-    """A test has left topics, consumers or connections behind."""
+    """A test has left topics, consumers, connections or nodes that are down behind."""
 
 
 class Kafka:
@@ -59,6 +59,7 @@ class Kafka:
         self.bootstrap_servers = self._client.bootstrap_servers
         self._before = self._names() if alone else (frozenset[str](), frozenset[str]())
         self._connections = Connections(self._ports())
+        self._observed = None if self._client.external_servers else self._client.observe()
 
     # -- what a test works with ---------------------------------------------------------------------------------------
 
@@ -313,7 +314,7 @@ class Kafka:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def close(self, *, check: bool = True, beside: bool = False) -> None:
-        """Start what was stopped, and remove the test's topics and groups.
+        """Start what was stopped, or has gone down otherwise, and remove the test's topics and groups.
 
         Args:
             check: whether what the test has left behind is an error.
@@ -321,21 +322,33 @@ class Kafka:
                 its own.
 
         Raises:
-            Leftovers: topics that it did not get from `topic`, consumers that are not closed, open connections.
+            Leftovers: topics that it did not get from `topic`, consumers that are not closed, open connections, nodes
+                that are down otherwise than by `stop` or `kill`.
             ProvisionError: something of it could not be started or removed; all else was.
         """
         __tracebackhide__ = True
         failed: list[AssertionError | ProvisionError] = []
         left: list[str] = []
         foreign: Names = (frozenset(), frozenset())
+        down: tuple[str, ...] = ()
         try:
             with _noted(failed):
                 self.start()
             self._alone = self._alone and not beside
             with _noted(failed):
-                foreign = self._foreign()
+                down = self._started_again() if self._has_changed_nodes else ()
+            with _noted(failed):
+                try:
+                    foreign = self._foreign()
+                except ProvisionError as error:
+                    if down or not (down := self._started_again()):
+                        raise
+                    failed.append(error)
+                    foreign = self._foreign()
                 if check:
                     left = self._left(*foreign, connections=not beside)
+            if check:
+                left += [f"{node}, which is down: `kafka.stop` and `kafka.kill` have it started again" for node in down]
             with _noted(failed):
                 self._remove(*((frozenset(), frozenset()) if self._spare else foreign))
         finally:
@@ -346,6 +359,19 @@ class Kafka:
             for other in failed[1:]:
                 failed[0].add_note("\n".join([str(other), *getattr(other, "__notes__", ())]))
             raise failed[0]
+
+    @property
+    def _has_changed_nodes(self) -> bool:
+        """Whether the test has changed nodes by `environment`, or here: what was seen of them is forgotten then."""
+        return self._observed is not None and self._client.observe() is not self._observed
+
+    def _started_again(self) -> tuple[str, ...]:
+        """Start what ran when the test began, and is down; returns what that was."""
+        ran = {node.name for node in self._observed.nodes if node.state == "running"} if self._observed else set[str]()
+        down = [node.name for node in self.environment.observe().nodes if node.name in ran and node.state != "running"]
+        if down:
+            self.environment.start(down)
+        return tuple(down)
 
     def _foreign(self) -> Names:
         """The topics and groups of the test that it did not get from here."""

@@ -26,25 +26,35 @@ class _Cluster:
         self.names: set[str] = set()
         self.started: list[list[str]] = []
         self.fails: BaseException | None = None
+        self.seen: SimpleNamespace | None = None
 
     def as_client(self) -> "_Cluster":
         return self
 
     def observe(self) -> SimpleNamespace:
+        if self.seen is None:
+            self.seen = self.looked_at()
+        return self.seen
+
+    def looked_at(self) -> SimpleNamespace:
         nodes = [SimpleNamespace(name=name, state=state) for name, state in self.there.items()]
         return SimpleNamespace(nodes=nodes, of_role=lambda _role: [])
 
     def kill(self, nodes: Sequence[str]) -> None:
         self.there |= dict.fromkeys(nodes, "stopped")
+        self.seen = None
 
     def start(self, nodes: Sequence[str]) -> None:
         if self.fails:
             raise self.fails
         self.started.append(list(nodes))
         self.there |= dict.fromkeys(nodes, "running")
+        self.seen = None
 
     def topics(self, names: Sequence[str] = (), *, settings: bool) -> list[SimpleNamespace]:
         assert not settings
+        if "running" not in self.there.values():
+            raise Unavailable("no broker can be reached")
         return [SimpleNamespace(name=name, replication_factor=3) for name in sorted(names or self.names)]
 
     def groups(self, _names: Sequence[str] = ()) -> list[SimpleNamespace]:
@@ -67,7 +77,7 @@ def cluster() -> _Cluster:
     return _Cluster()
 
 
-def given(cluster: _Cluster, file: Path, **options: bool) -> Kafka:
+def given(cluster: object, file: Path, **options: bool) -> Kafka:
     return Kafka(cluster, Use(file), **options)  # type: ignore[arg-type]
 
 
@@ -100,6 +110,53 @@ def test_the_next_test_starts_what_a_dead_one_has_taken_down(cluster: _Cluster, 
     kafka.close()
     given(cluster, file).close()
     assert cluster.started == [["broker-1", "broker-2"]]
+
+
+class _Outside:
+    """The environment of a `_Cluster`, which looks at its nodes each time."""
+
+    def __init__(self, cluster: _Cluster) -> None:
+        self._cluster = cluster
+
+    def as_client(self) -> _Cluster:
+        return self._cluster
+
+    def observe(self) -> SimpleNamespace:
+        return self._cluster.looked_at()
+
+    def start(self, nodes: Sequence[str]) -> None:
+        self._cluster.start(nodes)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("how", ["by the environment", "by something else"])
+@pytest.mark.parametrize("nodes", [["broker-2"], ["broker-1", "broker-2", "broker-3"]])
+def test_what_is_down_otherwise_is_started_and_told(
+    cluster: _Cluster, tmp_path: Path, nodes: list[str], how: str, check: bool
+) -> None:
+    kafka = given(_Outside(cluster), tmp_path / "use")
+    if how == "by the environment":
+        cluster.kill(nodes)
+    else:
+        cluster.there |= dict.fromkeys(nodes, "paused")
+    is_noticed = how == "by the environment" or len(nodes) == 3
+    try:
+        kafka.close(check=check)
+        told = ""
+    except (Leftovers, Unavailable) as error:
+        told = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    assert cluster.started == ([nodes] if is_noticed else [])
+    for node in nodes if is_noticed and check else ():
+        assert f"{node}, which is down: `kafka.stop` and `kafka.kill` have it started again" in told
+    assert ("no broker can be reached" in told) == (is_noticed and how == "by something else")
+
+
+def test_a_test_that_takes_nothing_down_looks_at_nodes_once(cluster: _Cluster, tmp_path: Path) -> None:
+    looked: list[None] = []
+    look = cluster.looked_at
+    cluster.looked_at = lambda: looked.append(None) or look()  # type: ignore[func-returns-value, method-assign]
+    given(_Outside(cluster), tmp_path / "use").close()
+    assert len(looked) == 1
 
 
 @pytest.mark.parametrize(
