@@ -4,9 +4,11 @@ For each there are a note (`KEY.json`), locks, and a mark of each run that uses 
 process that controls the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from provision import Environment, ProvisionError
 from provision.common.notes import DamagedNote, read_note
@@ -37,18 +39,54 @@ def is_used(directory: Path, key: str, beside: str = "") -> bool:
     return False
 
 
+class Holder(NamedTuple):
+    """A kept environment that is in the way: its name, where it is described, and whether a run uses it now."""
+
+    name: str
+    origin: str
+    is_used: bool
+
+
+def holder(directory: Path, wanted: AbstractSet[str]) -> Holder | None:
+    """The one that has nodes and takes some of what is wanted, as far as is known."""
+    for key in _keys(directory):
+        with suppress(DamagedNote, ProvisionError):
+            known = read_note(directory / f"{key}.json", dict[str, str]) or {}
+            if wanted & _taken(known):
+                with Environment.named(known["name"]) as environment:
+                    if environment.runtime.observe(environment.name).nodes:
+                        return Holder(known["name"], known["origin"], is_used(directory, key))
+    return None
+
+
+def _taken(known: Mapping[str, str]) -> frozenset[str]:
+    """What one takes that no other can have meanwhile: ports and a directory."""
+    return frozenset(known.get("takes", "").splitlines())
+
+
+def make_room(directory: Path, key: str, known: Mapping[str, str]) -> None:
+    """As `replace`, but only what takes the same as the new one of that key, of which that is `known`."""
+    _replace(
+        directory, key, known["origin"], lambda former: "takes" not in former or bool(_taken(former) & _taken(known))
+    )
+
+
 def replace(directory: Path, key: str, origin: str) -> None:
     """Remove what was made from an earlier content of the same description, unless another run uses it."""
+    _replace(directory, key, origin, lambda _former: True)
+
+
+def _replace(directory: Path, key: str, origin: str, is_meant: Callable[[Mapping[str, str]], bool]) -> None:
     for other in _keys(directory):
         if other == key:
             continue
         with _settled(directory, other) as known:
-            if not known or known.get("origin") != origin or is_used(directory, other):
+            if not known or known.get("origin") != origin or is_used(directory, other) or not is_meant(known):
                 continue
             with suppress(ProvisionError):  # the next run tries it again
                 with Environment.named(known["name"]) as earlier:
                     if not earlier.runtime.observe(earlier.name).is_absent:
-                        earlier.down()
+                        earlier.down(delete_data=True)  # also in a directory: what takes its place cannot use them
                 _forget(directory, other)
 
 

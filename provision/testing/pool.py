@@ -16,7 +16,8 @@ from typing import Any, Self
 
 from msgspec import Struct, field
 
-from provision import Environment, Interrupted, Level, ProvisionError
+from provision import Environment, Interrupted, InvalidEnvironment, Level, PortTaken, ProvisionError
+from provision.cluster.resolve import resolve_storage
 from provision.common.notes import read_note
 from provision.common.values import replace
 from provision.common.whole_files import write_whole
@@ -100,8 +101,26 @@ class Wanted(Struct, frozen=True, dict=True):
         Raises:
             UsageError: it is given a name that no environment can have.
         """
-        with closing(self._under(name)) as described:
+        with closing(self._anywhere(name)) as described:
             return self._under(name, overrides_of(described))
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """What no other environment can have at the same time: its fixed ports of this machine, and its directory.
+
+        Raises:
+            ProvisionError: it is not valid.
+        """
+        with closing(self._anywhere("any")) as described:
+            nodes = described.validate().nodes
+            storage = resolve_storage(self._under("any").source.load().storage, described.source.base_directory)
+        listeners = (listener for node in nodes for listener in (*node.listeners, *node.java_ports))
+        ports = {str(listener.host_port) for listener in listeners if listener.host_port}
+        return frozenset({*ports, storage.directory} - {""})
+
+    def _anywhere(self, name: str) -> Environment:
+        """It as if its data were in no directory: one in which there are those of another one is not valid."""
+        return self._under(name, ("storage=memory",))
 
     def _under(self, name: str, further: tuple[str, ...] = ()) -> Environment:
         if self.file:
@@ -181,18 +200,11 @@ class Pool:
         if self._keep:
             kept.use(self._directory, key, self._run, self._controller)
         try:
-            environment = wanted.named(name)
-            environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
-            with ExitStack() as held:
-                if self._keep:  # a broker that a test of another process has killed is not started again before it ends
-                    held.callback(self.use(wanted).release)
-                if not known or "starting" in known or not self._is_ready(environment):
-                    # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
-                    write_whole(note, json.dumps(said | {"starting": "yes"}))
-                    self._up(environment)
+            environment = self._running(wanted, key, known, said)
         except Interrupted:
             raise
         except ProvisionError as error:
+            self._explain(error, wanted)
             failure = {"what": error.what, "why": error.why, "hint": error.hint}
             if not self._keep:
                 write_whole(note, json.dumps(said | failure))
@@ -201,6 +213,52 @@ class Pool:
         if self._keep:
             kept.replace(self._directory, key, wanted.origin)
         return environment
+
+    def _running(self, wanted: Wanted, key: str, known: dict[str, str], said: dict[str, str]) -> Environment:
+        """The environment, started unless it runs.
+
+        Args:
+            wanted: the environment.
+            key: its key.
+            known: what its note says.
+            said: what it will say; what it takes is added.
+        """
+        environment = wanted.named(said["name"])
+        environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
+        if self._keep:
+            said["takes"] = known["takes"] if "takes" in known else "\n".join(sorted(wanted.takes))
+        with ExitStack() as held:
+            if self._keep:  # a broker that a test of another process has killed is not started again before it ends
+                held.callback(self.use(wanted).release)
+            if not known or "starting" in known or not self._is_ready(environment):
+                # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
+                write_whole(self._directory / f"{key}.json", json.dumps(said | {"starting": "yes"}))
+                if self._keep:  # what else is kept of the same description goes only once this one runs
+                    kept.make_room(self._directory, key, said)
+                self._up(environment)
+        return environment
+
+    def _explain(self, error: ProvisionError, wanted: Wanted) -> None:
+        """If it is a kept environment that has the port or the directory, say so, and what to do about that."""
+        if isinstance(error, PortTaken):
+            taken, option = frozenset({str(error.port)}), ""
+        elif isinstance(error, InvalidEnvironment) and {problem.path for problem in error.problems} == {"storage"}:
+            taken, option = wanted.takes, " --delete-data"
+        else:
+            return
+        holder = kept.holder(directory_of(self._home.directory, KEPT), taken)
+        if holder is None:
+            return
+        if isinstance(error, PortTaken):
+            error.why = ""  # it was said to be another program
+        error.hint = f"`provision down {holder.name}{option}` removes it"
+        if holder.is_used:
+            error.add(f"{holder.name} uses it, for a test run that goes on")
+            error.hint = f"wait until that run has ended; {error.hint}"
+        else:
+            error.add(f"{holder.name} uses it, which `--kafka-keep` has left running")
+            if not self._keep and holder.origin == wanted.origin:
+                error.hint += "; with `--kafka-keep`, a run uses it again, or puts another one in its place"
 
     def _up(self, environment: Environment) -> None:
         from provision import UpOptions  # loads all that starts clusters; where one runs already, no test waits for it
@@ -284,7 +342,7 @@ def _removed(name: str) -> ProvisionError | None:
     with Environment.named(name) as environment:
         environment.lock_timeout_s = START_S
         try:
-            environment.down()
+            environment.down(delete_data=True)  # also in a directory: no other run could use them
         except ProvisionError as error:
             return error
     return None

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from provision import Environment, Interrupted, Level, ProvisionError, Unavailable
+from provision import Environment, Interrupted, InvalidEnvironment, Level, PortTaken, ProvisionError, Unavailable
 from provision.home import runs
 from provision.testing import Pool, Wanted
 from provision.testing.pool import AlreadyFailed
@@ -31,16 +32,28 @@ class World:
         self.fails: BaseException | None = None
         self.level = Level.TOPICS
         monkeypatch.setenv("PROVISION_HOME", str(home))
-        monkeypatch.setattr(Environment, "up", lambda environment, *_, **__: self._start(environment.name))
+        self.is_narrow = False
+        """Whether two cannot have the same port or directory."""
+        self._taken: dict[str, set[int | str]] = {}
+        monkeypatch.setattr(Environment, "up", lambda environment, *_, **__: self._start(environment))
         monkeypatch.setattr(Environment, "down", lambda environment, *_, **__: self._remove(environment.name))
         monkeypatch.setattr(Environment, "status", lambda _environment: SimpleNamespace(level=self.level))
-        looking = SimpleNamespace(observe=lambda name: SimpleNamespace(is_absent=name not in self.up, nodes=()))
+        looking = SimpleNamespace(
+            observe=lambda name: SimpleNamespace(is_absent=name not in self.up, nodes=["broker-1"] * (name in self.up))
+        )
         monkeypatch.setattr(Environment, "runtime", looking)
 
-    def _start(self, name: str) -> None:
+    def _start(self, environment: Environment) -> None:
+        name = environment.name
         self.ups.append(name)
         if self.fails:
             raise self.fails
+        self._taken[name] = set(_taken_by(environment.source.load().model_dump())) if self.is_narrow else set()
+        others = chain.from_iterable(self._taken[other] for other in self.up - {name})
+        for taken in self._taken[name].intersection(others):
+            if isinstance(taken, int):
+                raise PortTaken(f"{taken} is taken", port=taken, why="by another program")
+            raise environment.source.invalid(("storage",), f"{taken} has data of another")
         self.up.add(name)
 
     def _remove(self, name: str) -> None:
@@ -60,6 +73,15 @@ class World:
         meanwhile()
         pool.remove()
         return names
+
+
+def _taken_by(values: Mapping[str, Any]) -> Iterator[int | str]:
+    """The ports and the directory in a description."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _taken_by(value)
+        elif (key in ("port", "jmx_port") and isinstance(value, int)) or (key == "storage" and "/" in value):
+            yield value
 
 
 @pytest.fixture
@@ -145,6 +167,69 @@ def test_one_that_another_run_uses_stays_until_that_has_ended(world: World, tmp_
     pool.remove()
     world.run("c", Wanted(file), keep=True)
     assert world.up == {after}
+
+
+TAKEN = {
+    "a broker's port": "brokers: {port: 19592}",
+    "ZooKeeper's port": "brokers: {port: auto}\nkafka: {version: 3.9.1, mode: zookeeper}\nzookeeper: {port: 19592}",
+    "the port of JMX": "brokers: {port: auto, java: {jmx_port: 19592}}",
+    "a listener's port": "listeners: {one: {port: 19592}, two: {port: auto}}",
+    "a directory": "brokers: {port: auto}\nstorage: ./data",
+}
+
+
+@pytest.mark.parametrize("said", TAKEN.values(), ids=TAKEN)
+def test_one_that_is_in_the_way_of_what_takes_its_place_goes_first(world: World, tmp_path: Path, said: str) -> None:
+    world.is_narrow = True
+    file = tmp_path / "kafka.yaml"
+    file.write_text(f"runtime: process\n{said}\n")
+    (before,) = world.run("a", Wanted(file), keep=True)
+    file.write_text(f"runtime: process\n{said}\ntopics: [{{name: t}}]\n")
+    (after,) = world.run("b", Wanted(file), keep=True)
+    assert (world.ups, world.downs, world.up) == ([before, after], [before], {after})
+
+
+def test_one_that_is_not_in_the_way_stays_if_its_successor_cannot_be_started(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "kafka.yaml"
+    file.write_text("runtime: process\nbrokers: {port: 19592}\n")
+    (before,) = world.run("a", Wanted(file), keep=True)
+    file.write_text("runtime: process\nbrokers: {port: 19593}\n")
+    world.fails = Unavailable("no Java")
+    pool = Pool("b", os.getpid(), keep=True)
+    with pytest.raises(Unavailable):
+        pool.environment(Wanted(file))
+    pool.remove()
+    assert world.up == {before}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("said", TAKEN.values(), ids=TAKEN)
+def test_one_that_is_in_the_way_and_stays_is_told(world: World, tmp_path: Path, said: str, *, keep: bool) -> None:
+    """Another run uses it, or this one does not keep anything."""
+    world.is_narrow = True
+    file = tmp_path / "kafka.yaml"
+    file.write_text(f"runtime: process\n{said}\n")
+    first = Pool("a", os.getpid(), keep=True)
+    before = first.environment(Wanted(file)).name
+    if not keep:
+        first.remove()
+    file.write_text(f"runtime: process\n{said}\ntopics: [{{name: t}}]\n")
+    with pytest.raises((PortTaken, InvalidEnvironment)) as told:
+        Pool("b", os.getpid(), keep=keep).environment(Wanted(file))
+    assert (world.downs, world.up) == ([], {before})
+    assert "another program" not in told.value.why
+    assert f"{before} uses it, " in told.value.why
+    assert f"`provision down {before}" in told.value.hint
+    assert ("wait until that run has ended" in told.value.hint) is keep
+    assert ("with `--kafka-keep`, a run uses it again" in told.value.hint) is not keep
+
+
+def test_a_port_of_somebody_else_is_told_as_before(world: World, tmp_path: Path) -> None:
+    world.run("a", Wanted(values={**WANTED.values, "brokers": {"port": 19592}}), keep=True)
+    world.fails = PortTaken("19593 is taken", port=19593, why="by another program", hint="stop it")
+    with pytest.raises(PortTaken) as told:
+        Pool("b", os.getpid()).environment(WANTED)
+    assert (told.value.why, told.value.hint) == ("by another program", "stop it")
 
 
 def test_values_of_different_modules_do_not_take_the_place_of_each_other(world: World) -> None:

@@ -17,6 +17,7 @@ from provision.common.records import NewRecord
 from provision.environment import Environment
 from provision.errors import InvalidEnvironment, UsageError
 from provision.kafka.access import Access, Credentials
+from provision.runtime.directories import MARKER
 from provision.testing import Kafka, Wanted
 from provision.testing.clients import config_of
 from provision.testing.content import new_record, new_records
@@ -107,6 +108,17 @@ def test_the_same_environment_has_the_same_key(tmp_path: Path) -> None:
     assert Wanted(file).key == key  # it gets a name of its own
     file.write_text("name: other\nstorage: memory\n")
     assert Wanted(file).key != key
+
+
+def test_data_of_another_environment_change_no_key(tmp_path: Path) -> None:
+    """Data that a cluster of tests has left there are found again by the same key."""
+    wanted = Wanted(values={"storage": str(tmp_path)})
+    before = wanted.key
+    (tmp_path / "broker-1").mkdir()
+    (tmp_path / "broker-1" / MARKER).write_text("another\n")
+    assert Wanted(values=wanted.values).key == before
+    with pytest.raises(InvalidEnvironment, match="has data of another"):
+        wanted.named("one").validate()
 
 
 @pytest.mark.parametrize(
