@@ -16,8 +16,8 @@ from provision.testing.marks import (
     asked_later,
     described_by,
     described_otherwise,
-    given_by,
     has_ours,
+    origin_of,
     overridden,
 )
 from provision.testing.pool import AlreadyFailed, Pool, Wanted
@@ -77,7 +77,7 @@ class Choice:
         asking = f"the mark kafka({shown}) of {item.nodeid} asks for " if shown and item else ""
         wrong = wanted = None
         try:
-            wanted = self._wanted(values, said, given_by(request.session.items, item))
+            wanted = self._wanted(values, said, origin_of(request._pyfuncitem))  # noqa: SLF001 a wider scope has no other
             wrong = wanted.wrong_overrides
             if wrong is None:
                 environment = self.pool.environment(wanted)

@@ -1,5 +1,6 @@
 """Which clusters tests ask for: what their marks say, and what describes the rest."""
 
+import json
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -53,12 +54,40 @@ def described_by(item: pytest.Item) -> object:
     return max(above, key=lambda directory: len(directory.parts), default=None)
 
 
-def given_by(items: Sequence[pytest.Item], item: pytest.Item | None) -> str:
-    """The same as text, and where there is no test, as for `kafka_environment`, that of the first one."""
-    found: Any = described_by(item or items[0])
+def given_by(item: pytest.Item) -> str:
+    """The same as text."""
+    found: Any = described_by(item)
     if isinstance(found, type):
         return f"{found.__module__}.{found.__qualname__}"
     return str(getattr(found, "__name__", found) or "")
+
+
+def origin_of(item: pytest.Item) -> str:
+    """Where the values of a test's environment are written: what gives them, below which directory, for which case.
+
+    The case is that of fixtures with `params` on which they depend, or of `pytest.mark.parametrize`.
+    """
+    values, known = dict[str, Any](), getattr(item, "callspec", None)
+    if known:
+        names = _built_on(item, VALUES)
+        # What is shown of other values may have their address: they are told apart by their place.
+        values = {
+            name: value if isinstance(value, str | int | float | None) else f"#{known.indices[name]}"
+            for name, value in sorted(known.params.items())
+            if name in names
+        }
+    return json.dumps([str(item.config.rootpath), given_by(item), values])
+
+
+def _built_on(item: pytest.Item, name: str) -> set[str]:
+    """A fixture and all that it takes, directly or not."""
+    manager, names, coming = item.config.pluginmanager.get_plugin("funcmanage"), set[str](), [name]
+    while coming:
+        if (current := coming.pop()) not in names:
+            names.add(current)
+            found: Sequence[Any] = manager.getfixturedefs(current, item) or () if manager else ()
+            coming += [argument for fixture in found for argument in fixture.argnames]
+    return names
 
 
 def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str, Any]]:
@@ -103,6 +132,6 @@ def described_otherwise(item: pytest.Item) -> str:
     first = next((one for one in item.session.items if _takes_ours(one)), item)
     if described_by(item) == described_by(first):
         return ""
-    if mine := given_by([item], item):
+    if mine := given_by(item):
         return f"{mine} describes another cluster than the first of these has, {first.nodeid}"
-    return f"the first of these, {first.nodeid}, has the one that {given_by([first], first)} describes"
+    return f"the first of these, {first.nodeid}, has the one that {given_by(first)} describes"

@@ -41,7 +41,7 @@ DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, 
 class Wanted(Struct, frozen=True, dict=True):
     """An environment as tests ask for it: a file or values, and `path.to.key=value` overrides for it.
 
-    `given_by` names who gives the values: a `conftest.py`'s directory, a module or a class.
+    `given_by` says where the values are written, and stays the same if they change.
     """
 
     file: Path | None = None
@@ -92,8 +92,8 @@ class Wanted(Struct, frozen=True, dict=True):
     @property
     def origin(self) -> str:
         """Where it is described, whatever is written there now."""
-        place = str(self.file.absolute() if self.file else Path.cwd())
-        return json.dumps([place, bool(self.values), self.given_by, self.overrides])
+        place = str(self.file.absolute()) if self.file else self.given_by or str(Path.cwd())
+        return json.dumps([place, bool(self.values), self.overrides])
 
     def named(self, name: str) -> Environment:
         """The environment, under that name.
