@@ -17,9 +17,12 @@ from provision.common.whole_files import write_whole
 from provision.home.runs import files_about
 
 
-def use(directory: Path, key: str, run: str, controller: int) -> None:
-    """Note that a run uses one; `controller` is the process that controls the run."""
-    write_whole(directory / f"{key}.{run}.used", ProcessIdentity.of(controller).model_dump_json())
+def use(directory: Path, key: str, run: str, controller: int) -> bool:
+    """Note that a run uses one, and return whether that is new; `controller` is the process that controls the run."""
+    mark = directory / f"{key}.{run}.used"
+    is_new = not mark.exists()
+    write_whole(mark, ProcessIdentity.of(controller).model_dump_json())
+    return is_new
 
 
 def names(directory: Path, run: str) -> tuple[str, ...]:

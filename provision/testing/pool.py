@@ -7,7 +7,7 @@ each environment. The process that controls the run removes all of them.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property
@@ -17,12 +17,14 @@ from typing import Any, Self
 from msgspec import Struct, field
 
 from provision import Environment, Interrupted, InvalidEnvironment, Level, PortTaken, ProvisionError
+from provision.cluster.model import Topic
 from provision.cluster.resolve import resolve_storage
 from provision.common.notes import read_note
 from provision.common.values import replace
 from provision.common.whole_files import write_whole
 from provision.home.place import Home
 from provision.home.runs import KEPT, directory_of, make_directory
+from provision.spec.named_contents import digest_of_named
 from provision.testing import kept
 from provision.testing.ahead import Ahead
 from provision.testing.defaults import overrides_of
@@ -31,7 +33,7 @@ from provision.testing.use import Use
 START_S = 300.0
 """How long a process waits for another one to start an environment, longer than the start itself may take."""
 _UP_S = 180.0
-_STEM = 16
+_STEM, _DIGITS = 16, 8
 _SIDE_BY_SIDE = 4
 
 DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, "storage": "memory"}
@@ -72,7 +74,18 @@ class Wanted(Struct, frozen=True, dict=True):
         except ProvisionError:
             content = self.file.read_bytes().hex() if self.file and self.file.is_file() else ""
             said += [str(self.file), content, dict(self.values), self.overrides]
-        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:_DIGITS]
+
+    @cached_property
+    def kept_key(self) -> str:
+        """As `key`, also by the contents of what it names: files of records, templates, passwords."""
+        try:
+            with closing(self.named("any")) as described:
+                source = described.source
+                named = digest_of_named(source.load(), Path(source.base_directory))
+        except ProvisionError:
+            return self.key
+        return hashlib.sha256(f"{self.key} {named}".encode()).hexdigest()[:_DIGITS] if named else self.key
 
     @property
     def wrong_overrides(self) -> ProvisionError | None:
@@ -158,6 +171,7 @@ class Pool:
         self._place = KEPT if keep else run
         self._directory = directory_of(self._home.directory, self._place)
         self._open: dict[str, Environment] = {}
+        self._keys: dict[str, str] = {}
         self._ahead = Ahead(self._home.directory, run, controller)
 
     def environment(self, wanted: Wanted) -> Environment:
@@ -166,7 +180,7 @@ class Pool:
         Raises:
             ProvisionError: it cannot be started; every process gets the same error.
         """
-        key = wanted.key
+        key = self._key(wanted)
         if key not in self._open:
             with self._locked(key):
                 self._open[key] = self._started(wanted, key)
@@ -187,7 +201,15 @@ class Pool:
 
     def use(self, wanted: Wanted) -> Use:
         """The use of that environment by one test; it waits while another test has it to itself."""
-        return Use(self._directory / f"{wanted.key}.use")
+        return Use(self._directory / f"{self._key(wanted)}.use")
+
+    def _key(self, wanted: Wanted) -> str:
+        """Under which it is noted; what it names is read once, so that it stays the same if a test changes that."""
+        if not self._keep:
+            return wanted.key
+        if wanted.key not in self._keys:
+            self._keys[wanted.key] = wanted.kept_key
+        return self._keys[wanted.key]
 
     def _started(self, wanted: Wanted, key: str) -> Environment:
         note = self._directory / f"{key}.json"
@@ -197,8 +219,6 @@ class Pool:
             raise failure_of(known["what"], why=known["why"], hint=known["hint"])
         name = known.get("name") or "-".join([wanted.stem, key, *([] if self._keep else [self._run])])
         said = {"name": name, "origin": wanted.origin}
-        if self._keep:
-            kept.use(self._directory, key, self._run, self._controller)
         try:
             environment = self._running(wanted, key, known, said)
         except Interrupted:
@@ -225,12 +245,16 @@ class Pool:
         """
         environment = wanted.named(said["name"])
         environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
+        topics: Sequence[Topic] | None = None
         if self._keep:
+            # Later, a test of this run may just have deleted one of them.
+            if kept.use(self._directory, key, self._run, self._controller):
+                topics = environment.declared_topics()
             said["takes"] = known["takes"] if "takes" in known else "\n".join(sorted(wanted.takes))
         with ExitStack() as held:
             if self._keep:  # a broker that a test of another process has killed is not started again before it ends
                 held.callback(self.use(wanted).release)
-            if not known or "starting" in known or not self._is_ready(environment):
+            if not known or "starting" in known or not self._is_ready(environment, topics):
                 # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
                 write_whole(self._directory / f"{key}.json", json.dumps(said | {"starting": "yes"}))
                 if self._keep:  # what else is kept of the same description goes only once this one runs
@@ -266,12 +290,12 @@ class Pool:
         owner = None if self._keep else self._controller
         environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
 
-    def _is_ready(self, environment: Environment) -> bool:
-        """Whether it still runs; a kept one may have been stopped or removed meanwhile."""
+    def _is_ready(self, environment: Environment, topics: Sequence[Topic] | None) -> bool:
+        """Whether it still runs, with these topics; a kept one may have been stopped, emptied or removed meanwhile."""
         if not self._keep:
             return True
         try:
-            return environment.status().level >= Level.TOPICS
+            return environment.status(topics).level >= Level.TOPICS
         except ProvisionError:
             return False
 
@@ -293,7 +317,7 @@ class Pool:
 
     def has_alone(self, wanted: Wanted) -> bool:
         """Whether no other test run uses that environment, as far as it is known."""
-        return not (self._keep and kept.is_used(self._directory, wanted.key, beside=self._run))
+        return not (self._keep and kept.is_used(self._directory, self._key(wanted), beside=self._run))
 
     def close(self) -> None:
         """Close the connections. The environments are not touched."""

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 
 from provision import Environment, Interrupted, InvalidEnvironment, Level, PortTaken, ProvisionError, Unavailable
+from provision.cluster.model import Topic
 from provision.home import runs
 from provision.testing import Pool, Wanted
 from provision.testing.pool import AlreadyFailed
@@ -37,7 +38,8 @@ class World:
         self._taken: dict[str, set[int | str]] = {}
         monkeypatch.setattr(Environment, "up", lambda environment, *_, **__: self._start(environment))
         monkeypatch.setattr(Environment, "down", lambda environment, *_, **__: self._remove(environment.name))
-        monkeypatch.setattr(Environment, "status", lambda _environment: SimpleNamespace(level=self.level))
+        self.deleted = set[str]()
+        monkeypatch.setattr(Environment, "status", lambda _environment, topics: self._status(topics))
         looking = SimpleNamespace(
             observe=lambda name: SimpleNamespace(is_absent=name not in self.up, nodes=["broker-1"] * (name in self.up))
         )
@@ -55,6 +57,10 @@ class World:
                 raise PortTaken(f"{taken} is taken", port=taken, why="by another program")
             raise environment.source.invalid(("storage",), f"{taken} has data of another")
         self.up.add(name)
+
+    def _status(self, topics: Sequence[Topic] | None) -> SimpleNamespace:
+        are_there = self.deleted.isdisjoint(topic.name for topic in topics or ())
+        return SimpleNamespace(level=self.level if are_there else Level.BROKERS)
 
     def _remove(self, name: str) -> None:
         self.downs.append(name)
@@ -230,6 +236,41 @@ def test_a_port_of_somebody_else_is_told_as_before(world: World, tmp_path: Path)
     with pytest.raises(PortTaken) as told:
         Pool("b", os.getpid()).environment(WANTED)
     assert (told.value.why, told.value.hint) == ("by another program", "stop it")
+
+
+def test_one_is_used_again_until_what_its_description_names_changes(world: World, tmp_path: Path) -> None:
+    file, records = tmp_path / "kafka.yaml", tmp_path / "records.txt"
+    records.write_text("old")
+    file.write_text("runtime: process\ntopics: [{name: t, records: records.txt}]\n")
+    (before,) = world.run("a", Wanted(file), keep=True)
+    assert world.run("b", Wanted(file), keep=True) == [before]
+    records.write_text("new")
+    (after,) = world.run("c", Wanted(file), keep=True)
+    assert (world.downs, world.up) == ([before], {after})
+
+
+def test_what_it_names_may_change_during_a_run(world: World, tmp_path: Path) -> None:
+    records = tmp_path / "records.txt"
+    records.write_text("old")
+    wanted = Wanted(values={**WANTED.values, "topics": [{"name": "t", "records": str(records)}]})
+    pool = Pool("a", os.getpid(), keep=True)
+    name = pool.environment(wanted).name
+    records.write_text("new")
+    assert pool.environment(Wanted(values=wanted.values)).name == name
+    assert pool.has_alone(wanted)
+
+
+def test_declared_topics_that_are_gone_are_made_by_the_next_run_alone(world: World) -> None:
+    wanted = Wanted(values={**WANTED.values, "topics": [{"name": "t"}]})
+    (name,) = world.run("a", wanted, keep=True)
+    pool = Pool("b", os.getpid(), keep=True)
+    pool.environment(wanted)
+    world.deleted.add("t")
+    Pool("b", os.getpid(), keep=True).environment(wanted)  # another process of the run, whose test has deleted it
+    assert world.ups == [name]
+    pool.remove()
+    assert world.run("c", wanted, keep=True) == [name]
+    assert world.ups == [name, name]
 
 
 def test_values_of_different_modules_do_not_take_the_place_of_each_other(world: World) -> None:
