@@ -1,8 +1,11 @@
 """The directories in which the processes of a test run agree about its environments: one for each run."""
 
+import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from provision.common.notes import DamagedNote, read_note
 from provision.common.own_directories import is_own, make_own
@@ -15,6 +18,7 @@ _CONTROLLER = "controller"
 KEPT = "kept"
 """What stands for a run where environments outlive it."""
 _START_S = 3600.0
+_KEY = re.compile(r"[0-9a-f]{8}")
 
 
 def directory_of(home: Path, run: str) -> Path:
@@ -44,23 +48,57 @@ def files_about(directory: Path, key: str) -> list[Path]:
     return sorted(directory.glob(f"{key}.*"))
 
 
-def kept(home: Path) -> Iterator[tuple[str, list[Path]]]:
-    """The names of environments that outlive their runs, as far as there are notes, and the files about each.
+def is_used(directory: Path, key: str, beside: str = "") -> bool:
+    """Whether a run uses an environment that has not ended, other than the run named."""
+    for mark in directory.glob(f"{key}.*.used"):
+        with suppress(DamagedNote):
+            controller = read_note(mark, ProcessIdentity)
+            if controller and not controller.is_over and mark.name != f"{key}.{beside}.used":
+                return True
+    return False
+
+
+class Kept(NamedTuple):
+    """What is noted of an environment that outlives its runs: its key, its name, if there is a note, and the files."""
+
+    key: str
+    name: str
+    files: list[Path]
+
+
+def kept(home: Path) -> Iterator[Kept]:
+    """Environments that outlive their runs, except those that a run uses now; none starts or looks for one meanwhile.
 
     One that is being started is left out, unless that began so long ago that it was killed.
     """
     directory = directory_of(home, KEPT)
     try:
-        notes = sorted(directory.glob("*.json")) if is_own(directory, below=home) else []
-    except (OSError, Refused):  # not ours
+        keys = sorted({file.name.partition(".")[0] for file in directory.iterdir()}) if is_own(directory, home) else []
+    except (OSError, Refused):  # there is none, or it is not ours
         return
-    for note in notes:
-        try:
+    for key in filter(_KEY.fullmatch, keys):
+        with suppress(DamagedNote, OSError), _held(directory / f"{key}.lock") as is_held:
+            if not is_held or is_used(directory, key):
+                continue
+            note = directory / f"{key}.json"
             known = read_note(note, dict[str, str]) or {}
-        except DamagedNote:
-            continue
-        if "name" in known and not ("starting" in known and time.time() - note.stat().st_mtime < _START_S):
-            yield known["name"], files_about(directory, note.stem)
+            if not ("starting" in known and time.time() - note.stat().st_mtime < _START_S):
+                yield Kept(key, known.get("name", ""), files_about(directory, key))
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[bool]:
+    """Keep everybody else from a lock, if it is there; false if somebody has it."""
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as held:
+        try:
+            if lock.exists():
+                held.enter_context(FileLock(lock, timeout=0))
+        except Timeout:
+            yield False
+            return
+        yield True
 
 
 def ended(home: Path) -> Iterator[tuple[Path, ProcessIdentity]]:

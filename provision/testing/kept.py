@@ -14,7 +14,7 @@ from provision import Environment, ProvisionError
 from provision.common.notes import DamagedNote, read_note
 from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import write_whole
-from provision.home.runs import files_about
+from provision.home.runs import files_about, is_used
 
 
 def use(directory: Path, key: str, run: str, controller: int) -> bool:
@@ -30,16 +30,6 @@ def names(directory: Path, run: str) -> tuple[str, ...]:
     keys = sorted(mark.name.partition(".")[0] for mark in directory.glob(f"*.{run}.used"))
     notes = (read_note(directory / f"{key}.json", dict[str, str]) for key in keys)
     return tuple(known["name"] for known in notes if known and "starting" not in known)
-
-
-def is_used(directory: Path, key: str, beside: str = "") -> bool:
-    """Whether a run uses it that has not ended, other than the run named."""
-    for mark in directory.glob(f"{key}.*.used"):
-        with suppress(DamagedNote):
-            controller = read_note(mark, ProcessIdentity)
-            if controller and not controller.is_over and mark.name != f"{key}.{beside}.used":
-                return True
-    return False
 
 
 class Holder(NamedTuple):

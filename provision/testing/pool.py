@@ -23,7 +23,7 @@ from provision.common.notes import read_note
 from provision.common.values import replace
 from provision.common.whole_files import write_whole
 from provision.home.place import Home
-from provision.home.runs import KEPT, directory_of, make_directory
+from provision.home.runs import KEPT, directory_of, is_used, make_directory
 from provision.spec.named_contents import digest_of_named
 from provision.testing import kept
 from provision.testing.ahead import Ahead
@@ -317,7 +317,7 @@ class Pool:
 
     def has_alone(self, wanted: Wanted) -> bool:
         """Whether no other test run uses that environment, as far as it is known."""
-        return not (self._keep and kept.is_used(self._directory, self._key(wanted), beside=self._run))
+        return not (self._keep and is_used(self._directory, self._key(wanted), beside=self._run))
 
     def close(self) -> None:
         """Close the connections. The environments are not touched."""

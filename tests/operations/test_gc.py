@@ -215,6 +215,54 @@ def _kept_by_tests(world: World) -> None:
     (directory_of(world.home, KEPT) / "0a1b2c3d.json").write_text(json.dumps({"name": NAME}))
 
 
+def _kept_files(world: World) -> None:
+    """As a run leaves them: locks, marks of runs that were killed, and the draft of one."""
+    _kept_by_tests(world)
+    _kept_without_note(world)
+
+
+def _kept_without_note(world: World) -> None:
+    make_directory(world.home, KEPT, None)
+    for suffix in ("lock", "use", "use.gate", "0123abcd.used"):
+        content = world.ended.model_dump_json() if suffix.endswith("used") else ""
+        (directory_of(world.home, KEPT) / f"0a1b2c3d.{suffix}").write_text(content)
+
+
+def _kept_and_used(world: World) -> None:
+    """By a run that goes on, although somebody has removed its environment."""
+    _kept_files(world)
+    _is_used_by_a_run(world)
+
+
+def _kept_and_used_without_note(world: World) -> None:
+    _kept_without_note(world)
+    _is_used_by_a_run(world)
+
+
+def _kept_and_looked_for(world: World) -> None:
+    _kept_files(world)
+    _is_looked_for_by_a_run(world)
+
+
+def _kept_and_looked_for_without_note(world: World) -> None:
+    _kept_without_note(world)
+    _is_looked_for_by_a_run(world)
+
+
+def _kept_without_note_and_there(world: World) -> None:
+    _kept_without_note(world)
+    world.up("tests-0a1b2c3d")
+
+
+def _is_used_by_a_run(world: World) -> None:
+    mark = directory_of(world.home, KEPT) / "0a1b2c3d.89abcdef.used"
+    mark.write_text(ProcessIdentity.of().model_dump_json())
+
+
+def _is_looked_for_by_a_run(world: World) -> None:
+    world.held.enter_context(FileLock(directory_of(world.home, KEPT) / "0a1b2c3d.lock"))
+
+
 def _draft(world: World) -> None:
     world.home.mkdir()
     (world.home / f"ports.json.{world.ended.pid}-1.new").write_text("{")
@@ -269,6 +317,8 @@ LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
     "a lease of what is nowhere": ("port lease", _lease),
     "what is left of a killed test run": ("test run", _test_run),
     "the note of what a test run kept": ("test run", _kept_by_tests),
+    "all files about what a test run kept": ("test run", _kept_files),
+    "files about what a test run kept, without the note": ("test run", _kept_without_note),
     "a draft": ("draft", _draft),
     "a download": ("download", _fetch),
     "keys and certificates": ("secrets", _secrets),
@@ -281,7 +331,7 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     leave(world)
     (found,) = world.collector().find()
     assert found.kind == kind
-    assert NAME in f"{found.name} {found.why}" or kind in ("draft", "download")
+    assert NAME in f"{found.name} {found.why}" or kind in ("draft", "download", "test run")
     assert found.why
     (outcome,) = world.collector().remove([found])
     assert (outcome.removed, outcome.error) == (True, None)
@@ -290,6 +340,7 @@ def test_each_kind_is_found_told_and_removed(world: World, kind: str, leave: Cal
     assert not world.runtime.abouts()
     assert not [path for path in world.directory.rglob("*.new") if path.exists()]
     assert not world.runtimes.home.ports.held(NAME)
+    assert not [path for path in (world.home / "tests").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("leave", [_runtime_lock, _lock], ids=["in the engine", "in the home"])
@@ -451,6 +502,11 @@ NOT_LEFT: dict[str, Callable[[World], object]] = {
     "a draft that is being written": _young_draft,
     "files of somebody else": _not_a_draft,
     "what a test run kept": _really_kept,
+    "what a test run kept and uses": _kept_and_used,
+    "what a test run kept and uses, without a note": _kept_and_used_without_note,
+    "what a test run kept and looks for": _kept_and_looked_for,
+    "what a test run looks for, without a note": _kept_and_looked_for_without_note,
+    "what a test run kept, without a note": _kept_without_note_and_there,
     "a test run that goes on": lambda world: make_directory(world.home, NAME, os.getpid()),
     "kept environments of tests": lambda world: make_directory(world.home, "kept", None),
     "a history that is not old": lambda world: Journal(world.home, NAME).begin(Holder.of("up")),
@@ -522,6 +578,9 @@ USED_AGAIN: dict[str, tuple[Callable[[World], None], Callable[[World], None]]] =
     "keys and certificates": (_secrets, _is_there_again),
     "keys and certificates, whose environment is being made": (_secrets, _is_being_made),
     "what a test run kept": (_kept_by_tests, _is_there_again),
+    "what a test run kept and uses again": (_kept_files, _is_used_by_a_run),
+    "what a test run kept and looks for": (_kept_files, _is_looked_for_by_a_run),
+    "what a test run starts again, without a note": (_kept_without_note, _is_looked_for_by_a_run),
     "a test run": (_test_run, _runs_again),
     "a download": (_fetch, _is_fetched),
     "a draft that is gone": (_draft, _is_gone),

@@ -146,7 +146,7 @@ def test_notes_of_what_is_gone_go_with_the_next_run(world: World) -> None:
     world.up.clear()
     other = Wanted(values={"runtime": "process", "brokers": {"nodes": 2}}, overrides=("storage=memory",))
     (two,) = world.run("b", other, keep=True)
-    assert {name for name, _ in runs.kept(world.home)} == {two} != {one}
+    assert {known.name for known in runs.kept(world.home)} == {two} != {one}
     world.run("c", other, keep=True, meanwhile=world.up.clear)
     assert world.notes == []
 
@@ -159,7 +159,7 @@ def test_a_changed_file_takes_the_place_of_what_it_said_before(world: World, tmp
     (after,) = world.run("b", Wanted(file), keep=True)
     assert world.downs == [before]
     assert world.up == {after}
-    assert [name for name, _ in runs.kept(world.home)] == [after]
+    assert [known.name for known in runs.kept(world.home)] == [after]
 
 
 def test_one_that_another_run_uses_stays_until_that_has_ended(world: World, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from provision.events import Listener
 from provision.home.holders import Holder
 from provision.home.locks import DRAFT, HomeLock
 from provision.home.ports import Known
+from provision.home.runs import KEPT, directory_of
 from provision.home.runs import ended as ended_runs
 from provision.home.runs import kept as kept_runs
 from provision.home.secrets import Where
@@ -149,15 +150,26 @@ def kept_by_tests(situation: Situation) -> Iterator[Leftover]:
     """What test runs have noted of environments that they kept, and that are gone."""
     runtimes = situation.runtimes
 
-    def find() -> Iterator[tuple[Path, str]]:
-        kept = list(kept_runs(runtimes.home.directory))
-        answering = runtimes.answering().values() if kept else ()
-        there = {name for runtime in answering for name in runtime.environments()}
-        for name, files in kept:
-            if name not in there:
-                yield from ((file, f"{name}, which it kept, is gone") for file in files)
+    def is_gone(key: str, name: str) -> bool:
+        try:
+            if name:
+                return runtimes.holding(name).observe(name).is_absent
+            # Names end in the key. Without a note, nothing but locks and marks would be lost.
+            there = (known for runtime in runtimes.answering().values() for known in runtime.environments())
+            return not any(known.endswith(f"-{key}") for known in there)
+        except ProvisionError:  # what it may be in does not answer
+            return False
 
-    return _files("test run", find)
+    def find() -> Iterator[tuple[Path, list[Path], str]]:
+        home = runtimes.home.directory
+        for key, name, files in kept_runs(home):
+            if is_gone(key, name):
+                # The note goes last: what is killed before can be found by its name again.
+                ordered = sorted(files, key=lambda file: file.suffix == ".json")
+                told = directory_of(home, KEPT) / f"{key}.*"
+                yield told, ordered, f"{name or 'the environment'}, which it kept, is gone"
+
+    return _groups("test run", find)
 
 
 def drafts(situation: Situation) -> Iterator[Leftover]:
@@ -173,29 +185,46 @@ def drafts(situation: Situation) -> Iterator[Leftover]:
 
 
 def _files(kind: str, find: Callable[[], Iterable[tuple[Path, str]]]) -> Iterator[Leftover]:
-    """Files and directories that are found to be left over, with the reasons; asked again before each is removed.
+    """Files and directories that are found to be left over, with the reasons; each is removed by itself."""
+    return _groups(kind, lambda: ((path, [path], why) for path, why in find()))
 
-    Between the two somebody may have read a list and agreed to it, and the file may be in use again. It is removed
-    while it is found: what a finder locks for that long is kept from everybody else.
+
+def _groups(kind: str, find: Callable[[], Iterable[tuple[Path, list[Path], str]]]) -> Iterator[Leftover]:
+    """Files and directories that are found to be left over, as they are told, all that go together, and the reason.
+
+    They are asked for again before they are removed: between the two somebody may have read a list and agreed to it,
+    and they may be in use again. They are removed while they are found: what a finder locks for that long is kept from
+    everybody else.
     """
-    for path, why in tuple(find()):
-        found = _file(kind, path, why)
+    for told, paths, why in tuple(find()):
 
-        def remove(tell: Listener, path: Path = path, found: Leftover = found) -> bool:
-            return any(found.remove(tell) for still, _why in find() if still == path)
+        def remove(_tell: Listener, told: Path = told) -> bool:
+            for still, now, _why in find():
+                if still == told:
+                    for path in now:
+                        _remove(path)
+                    return True
+            return False
 
-        yield replace(found, remove=remove)
+        yield Leftover(kind, str(told), why, remove, max(filter(None, map(_since_s, paths)), default=None))
 
 
 def _file(kind: str, path: Path, why: str) -> Leftover:
     def remove(_tell: Listener) -> bool:
-        try:
-            remove_tree(path)
-        except OSError as error:
-            raise ProvisionError(f"cannot remove {path}", why=error.strerror or str(error)) from error
+        _remove(path)
         return True
 
-    since_s = None
+    return Leftover(kind, str(path), why, remove, _since_s(path))
+
+
+def _remove(path: Path) -> None:
+    try:
+        remove_tree(path)
+    except OSError as error:
+        raise ProvisionError(f"cannot remove {path}", why=error.strerror or str(error)) from error
+
+
+def _since_s(path: Path) -> float | None:
     with suppress(OSError):
-        since_s = path.lstat().st_mtime
-    return Leftover(kind, str(path), why, remove, since_s)
+        return path.lstat().st_mtime
+    return None
