@@ -1,5 +1,6 @@
 """`ENV` is left out wherever the other words say what they are."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def test_every_command_does_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settle(tmp_path, monkeypatch)
+    monkeypatch.setattr("sys.stdin", sys.__stdin__)  # a file of the system, which pytest's own is not
     for line, said in [
         (["logs", "broker-1"], "broker-1 → starts"),
         (["logs"], "broker-1    | [2026"),

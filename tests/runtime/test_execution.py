@@ -75,10 +75,7 @@ class Engine(FakeEngine):
 
 @pytest.fixture
 def connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Engine], DockerRuntime]]:
-    monkeypatch.setattr(execution, "LIMIT_S", 0.2)
-    monkeypatch.setattr(execution, "_MARGIN_S", 0.1)
     monkeypatch.setattr(execution, "_NOTICED_S", 0.02)
-    monkeypatch.setattr(ending, "_ANSWER_S", 0.2)
     monkeypatch.setenv("PROVISION_HOME", str(tmp_path / "home"))
     open_engines: list[tuple[Engine, object, DockerRuntime]] = []
 
@@ -99,9 +96,18 @@ def connected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         served.__exit__(None, None, None)  # type: ignore[attr-defined]
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not answer is given up soon; an answer may then come too late on a busy machine."""
+    monkeypatch.setattr(execution, "LIMIT_S", 0.2)
+    monkeypatch.setattr(execution, "_MARGIN_S", 0.1)
+    monkeypatch.setattr(ending, "_ANSWER_S", 0.2)
+
+
 SILENT_ABOUT = ["/exec/e/start", "/containers/zookeeper-1/exec", "/exec/e/json"]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("silent", SILENT_ABOUT)
 def test_what_runs_in_a_node_and_does_not_end_is_given_up(
     connected: Callable[[Engine], DockerRuntime], silent: str
@@ -112,6 +118,7 @@ def test_what_runs_in_a_node_and_does_not_end_is_given_up(
     assert ensemble_modes(runtime, runtime.observe(NAME)) == {"zookeeper-1": SILENT}
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("silent", SILENT_ABOUT)
 def test_what_looks_into_a_node_and_does_not_end_is_told(
     connected: Callable[[Engine], DockerRuntime], silent: str
@@ -122,6 +129,7 @@ def test_what_looks_into_a_node_and_does_not_end_is_told(
     assert error.value.why == "it has not ended within 0.2 s"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_list_of_processes_that_does_not_come_tells_of_none_that_is_halted(
     connected: Callable[[Engine], DockerRuntime],
 ) -> None:
@@ -129,6 +137,7 @@ def test_a_list_of_processes_that_does_not_come_tells_of_none_that_is_halted(
     assert runtime.halted(NAME, ["zookeeper-1", "broker-1"]) == frozenset()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_status_says_who_does_not_answer(
     connected: Callable[[Engine], DockerRuntime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -140,9 +149,8 @@ def test_status_says_who_does_not_answer(
 
 
 def test_a_command_that_ends_is_told_with_its_code_and_output(
-    connected: Callable[[Engine], DockerRuntime], monkeypatch: pytest.MonkeyPatch
+    connected: Callable[[Engine], DockerRuntime],
 ) -> None:
-    monkeypatch.setattr(execution, "LIMIT_S", 60)
     engine = Engine()
     engine.answers["GET /exec/e/json"] = (200, {"ExitCode": 137})  # killed for want of memory, and at once
     runtime = connected(engine)
