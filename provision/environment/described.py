@@ -152,6 +152,18 @@ class Described(Heard):
 
         return None if self._source.only_name else validate(self._source, self._runtimes).topics
 
+    def digest_of_named(self) -> str:
+        """A hash of the contents of all that the file names, such as templates and passwords; empty if it names none.
+
+        Where it changes, so may what `up` makes of the same file.
+
+        Raises:
+            InvalidEnvironment: as `validate`.
+        """
+        from provision.spec.named_contents import digest_of_named
+
+        return digest_of_named(self.source.load(self._tell), Path(self.source.base_directory))
+
     def render(self, *, secrets: bool = False) -> tuple[RenderedFile, ...]:
         """The configuration files of every node, as `up` would write them; with `secrets` also keys and passwords."""
         from provision.operations.files import render

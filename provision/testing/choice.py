@@ -14,6 +14,7 @@ from provision.testing.marks import (
     OVERRIDES,
     asked,
     asked_later,
+    current,
     described_by,
     described_otherwise,
     has_ours,
@@ -77,7 +78,7 @@ class Choice:
         asking = f"the mark kafka({shown}) of {item.nodeid} asks for " if shown and item else ""
         wrong = wanted = None
         try:
-            wanted = self._wanted(values, said, origin_of(request._pyfuncitem))  # noqa: SLF001 a wider scope has no other
+            wanted = self._wanted(values, said, origin_of(item or current(request.session.items)))
             wrong = wanted.wrong_overrides
             if wrong is None:
                 environment = self.pool.environment(wanted)

@@ -6,8 +6,9 @@ each environment. The process that controls the run removes all of them.
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cached_property
@@ -17,14 +18,11 @@ from typing import Any, Self
 from msgspec import Struct, field
 
 from provision import Environment, Interrupted, InvalidEnvironment, Level, PortTaken, ProvisionError
-from provision.cluster.model import Topic
-from provision.cluster.resolve import resolve_storage
 from provision.common.notes import read_note
 from provision.common.values import replace
 from provision.common.whole_files import write_whole
 from provision.home.place import Home
 from provision.home.runs import KEPT, directory_of, is_used, make_directory
-from provision.spec.named_contents import digest_of_named
 from provision.testing import kept
 from provision.testing.ahead import Ahead
 from provision.testing.defaults import overrides_of
@@ -34,6 +32,7 @@ START_S = 300.0
 """How long a process waits for another one to start an environment, longer than the start itself may take."""
 _UP_S = 180.0
 _STEM, _DIGITS = 16, 8
+_NO_DIRECTORY = ("volume", "memory")
 _SIDE_BY_SIDE = 4
 
 DEFAULT = {"kafka": {"mode": "kraft"}, "brokers": {"nodes": 1, "port": "auto"}, "storage": "memory"}
@@ -81,8 +80,7 @@ class Wanted(Struct, frozen=True, dict=True):
         """As `key`, also by the contents of what it names: files of records, templates, passwords."""
         try:
             with closing(self.named("any")) as described:
-                source = described.source
-                named = digest_of_named(source.load(), Path(source.base_directory))
+                named = described.digest_of_named()
         except ProvisionError:
             return self.key
         return hashlib.sha256(f"{self.key} {named}".encode()).hexdigest()[:_DIGITS] if named else self.key
@@ -126,10 +124,12 @@ class Wanted(Struct, frozen=True, dict=True):
         """
         with closing(self._anywhere("any")) as described:
             nodes = described.validate().nodes
-            storage = resolve_storage(self._under("any").source.load().storage, described.source.base_directory)
         listeners = (listener for node in nodes for listener in (*node.listeners, *node.java_ports))
         ports = {str(listener.host_port) for listener in listeners if listener.host_port}
-        return frozenset({*ports, storage.directory} - {""})
+        with closing(self._under("any")) as described:
+            storage, base_directory = described.source.load().storage, described.source.base_directory
+        directory = [] if storage in _NO_DIRECTORY else [os.path.normpath(Path(base_directory, storage))]
+        return frozenset({*ports, *directory})
 
     def _anywhere(self, name: str) -> Environment:
         """It as if its data were in no directory: one in which there are those of another one is not valid."""
@@ -245,16 +245,14 @@ class Pool:
         """
         environment = wanted.named(said["name"])
         environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
-        topics: Sequence[Topic] | None = None
+        is_first = True
         if self._keep:
-            # Later, a test of this run may just have deleted one of them.
-            if kept.use(self._directory, key, self._run, self._controller):
-                topics = environment.declared_topics()
+            is_first = kept.use(self._directory, key, self._run, self._controller)
             said["takes"] = known["takes"] if "takes" in known else "\n".join(sorted(wanted.takes))
         with ExitStack() as held:
             if self._keep:  # a broker that a test of another process has killed is not started again before it ends
                 held.callback(self.use(wanted).release)
-            if not known or "starting" in known or not self._is_ready(environment, topics):
+            if not known or "starting" in known or not self._is_ready(environment, with_topics=is_first):
                 # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
                 write_whole(self._directory / f"{key}.json", json.dumps(said | {"starting": "yes"}))
                 if self._keep:  # what else is kept of the same description goes only once this one runs
@@ -290,11 +288,15 @@ class Pool:
         owner = None if self._keep else self._controller
         environment.up(UpOptions(timeout_s=_UP_S, owner_pid=owner))
 
-    def _is_ready(self, environment: Environment, topics: Sequence[Topic] | None) -> bool:
-        """Whether it still runs, with these topics; a kept one may have been stopped, emptied or removed meanwhile."""
+    def _is_ready(self, environment: Environment, *, with_topics: bool) -> bool:
+        """Whether it still runs; a kept one may have been stopped or removed meanwhile.
+
+        With its topics, too, unless a test of this run may just have deleted one of them.
+        """
         if not self._keep:
             return True
         try:
+            topics = environment.declared_topics() if with_topics else None
             return environment.status(topics).level >= Level.TOPICS
         except ProvisionError:
             return False

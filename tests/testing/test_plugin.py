@@ -870,3 +870,29 @@ def test_a_kept_cluster_is_used_again(project: Project) -> None:
     finally:
         Environment.named(name, home=project.home).down()
     assert not project.nodes
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_a_kept_cluster_with_a_fixed_port_and_a_directory_is_replaced(project: Project) -> None:
+    test = "def test_it(kafka):\n    print([topic.name for topic in kafka.environment.topics()])\n"
+    file = "kafka: {{mode: kraft}}\nruntime: process\nbrokers: {{port: {}}}\nstorage: ./data\ntopics: [{{name: {}}}]\n"
+    name = ""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    try:
+        for topic in ("one", "two"):
+            project.write(kafka__yaml=file.format(port, topic), test_it__py=test)
+            code, out = project.run("--kafka-keep", "-s")
+            assert (code, f"['{topic}']" in out) == (0, True), out
+            before, (name,) = name, re.findall(r"(\S+) is kept", out)
+        assert name != before
+        code, out = project.run()
+        assert code != 0
+        assert f"`provision down {name} --delete-data` removes it" in out
+    finally:
+        if name:
+            Environment.named(name, home=project.home).down(delete_data=True)
+    assert not project.nodes
+    code, out = project.run()
+    assert (code, (project.directory / "data").exists()) == (0, False), out
