@@ -36,6 +36,7 @@ _seen = pytest.StashKey["Environment"]()
 _item = pytest.StashKey[pytest.Item]()
 """The test that runs."""
 _began = pytest.StashKey[float]()
+"""When a test began that asks for an environment."""
 _outliving = pytest.StashKey[set[pytest.FixtureDef[Any]]]()
 """The fixtures of a wider scope than a test that exist, and may have clients and topics of the environment."""
 _UNSTARTED = "provision_unstarted"
@@ -199,10 +200,12 @@ def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: 
 def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> Iterator["Kafka"]:
     """A running cluster with topics and groups of this test alone, which are removed after it."""
     from provision import Interrupted, ProvisionError, UsageError
+    from provision.common.clocks import now_s
     from provision.testing import Kafka
     from provision.testing.choice import as_told
     from provision.testing.marks import asked
 
+    request.node.stash.setdefault(_began, now_s())  # unless it is known already, as where it is no `getfixturevalue`
     config, choice = request.config, _choice_of(request.config)
     wanted, environment = choice.running(request, kafka_environment_values, request.node)
     pool = choice.pool
@@ -321,8 +324,6 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test's report has the state of the cluster and its logs, or the reason why there is none."""
-    if call.excinfo and _FIXTURES.intersection(getattr(item, "fixturenames", ())):
-        call.excinfo = _without_ours(item, call.excinfo)
     report = yield
     if call.excinfo and _is_interrupt(call.excinfo.value):
         raise KeyboardInterrupt from call.excinfo.value  # as if the program had not said how far it got
@@ -335,6 +336,16 @@ def pytest_runtest_makereport(
         place = _given_in(item.config) / directory if directory else None
         report.sections += sections(environment, item.nodeid, item.stash.get(_began, call.start), place, tail=_TAIL)
     return report
+
+
+@pytest.hookimpl(specname="pytest_runtest_makereport")
+def pytest_runtest_makereport_trimmed(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Before pytest makes the report, and after its unittest plugin has told what was raised.
+
+    Its name is for pytest, which knows no others as hooks.
+    """
+    if call.excinfo and _began in item.stash:
+        call.excinfo = _without_ours(item, call.excinfo)
 
 
 def _environment_of(item: pytest.Item) -> "Environment | None":

@@ -310,8 +310,8 @@ def kafka_name(request):
     return request.getfixturevalue("kafka_environment").name
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-def test_wrong_node(kafka, how):
-    getattr(kafka, how)("broker-9")
+def test_wrong_node(request, how):
+    getattr(request.getfixturevalue("kafka"), how)("broker-9")
 
 def test_reason(kafka_environment):
     kafka_environment.topics(["nothing"])

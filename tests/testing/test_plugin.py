@@ -498,6 +498,42 @@ def test_goes_on():
 """
 
 
+TRIMMED = """
+import unittest
+import pytest
+from provision import Environment
+
+@pytest.fixture(scope="session")
+def kafka_environment():
+    return object()
+
+def fails():
+    Environment(name="Bad Name").validate()
+
+def test_function(kafka_environment):
+    fails()
+
+class TestOfUnittest(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def take(self, kafka_environment):
+        pass
+
+    def test_method(self):
+        fails()
+"""
+
+
+@pytest.mark.parametrize("test", ["test_function", "test_method"])
+@pytest.mark.parametrize("full", [True, False])
+def test_errors_are_shown_without_frames_of_the_program(project: Project, test: str, full: bool) -> None:
+    project.write(test_it__py=TRIMMED)
+    code, out = project.run("-k", test, "--tb=short", *(["--full-trace"] if full else []))
+    assert (code, counts(out)["failed"]) == (1, 1), out
+    assert "fails()" in out
+    assert "Bad Name" in out
+    assert bool(re.search(r"provision/\w+(/\w+)*\.py:\d+:", out)) == full
+
+
 def test_pytest_without_its_terminal_plugin(project: Project) -> None:
     project.write(test_it__py=PLAIN)
     code, out = project.run("-p", "no:terminal")
