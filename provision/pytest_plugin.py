@@ -424,8 +424,26 @@ def _finish(session: pytest.Session) -> None:
             made.close()
         return
     is_forked = os.getpid() != _run_of(config).controller  # by a test
-    if not is_forked and (made or config.stash[_workers].may_have_started):
+    if not is_forked and (made or config.stash[_workers].may_have_started or _others_have_started(session)):
         _remove_all(session)
+
+
+def _others_have_started(session: pytest.Session) -> bool:
+    """Whether processes that were forked for tests (by pytest-forked) have noted that this run uses an environment."""
+    if not any(_FIXTURES.intersection(getattr(item, "fixturenames", ())) for item in session.items):
+        return False
+    from provision import ProvisionError
+    from provision.home.place import Home
+    from provision.home.runs import KEPT, directory_of
+
+    run = _run_of(session.config).identity
+    try:
+        home = Home.of_user().directory
+        if session.config.getoption("kafka_keep"):
+            return any(directory_of(home, KEPT).glob(f"*.{run}.used"))
+        return directory_of(home, run).is_dir()
+    except (ProvisionError, OSError):  # without a home nothing was started
+        return False
 
 
 def _remove_all(session: pytest.Session) -> None:

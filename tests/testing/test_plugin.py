@@ -774,6 +774,34 @@ def test_a_process_that_a_test_forks_takes_nothing_with_it(project: Project) -> 
     assert project.is_clean
 
 
+FORKED = """
+import os
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    child = os.fork()
+    if child == 0:
+        runtestprotocol(item, log=False, nextitem=nextitem)
+        os._exit(0)
+    os.waitpid(child, 0)
+    item.session.testsfailed += 1
+    return True
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_what_is_started_in_processes_that_are_forked_for_tests_is_kept_or_removed(project: Project) -> None:
+    project.write(conftest__py=FORKED, test_it__py="def test_it(kafka):\n    kafka.topic('t')\n")
+    project.run("--kafka-logs=logs", **NO_ENGINE)
+    assert len(list((project.directory / "logs").glob("*.tar.gz"))) == 1
+    assert project.is_clean
+    _, out = project.run("--kafka-keep", **NO_ENGINE)
+    (name,) = re.findall(r"(\S+) is kept", out)
+    Environment.named(name, home=project.home).down()
+    assert not project.nodes
+
+
 @pytest.mark.process
 @pytest.mark.matrix
 def test_a_secured_cluster_has_its_users_and_listeners(project: Project) -> None:
