@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from provision import Environment, Interrupted, ProvisionError, UsageError, described_file
-from provision.operations.finding import looks_like_path
-from provision.spec.names import is_environment_name
 from provision.testing.marks import (
     OVERRIDES,
     asked,
@@ -147,9 +145,17 @@ class Choice:
         overrides = tuple(f"{OVERRIDES[key]}={value}" for key, value in said.items())
         if values and not option:
             return Wanted(values=values, overrides=overrides, given_by=by)
-        is_given_here = option and (looks_like_path(option) or not is_environment_name(option))
-        root = self._given_in if is_given_here else self._config.rootpath
+        root = self._given_in if option and not _is_name(option) else self._config.rootpath
         return Wanted(described_file(named, root) if named else None, overrides=overrides)
+
+
+def _is_name(word: str) -> bool:
+    """Whether an environment can be called so, and it is no path."""
+    try:
+        Environment.named(word).close()
+    except UsageError:
+        return False
+    return True
 
 
 def require_described_alike(item: pytest.Item) -> None:
