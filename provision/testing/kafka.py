@@ -65,7 +65,7 @@ class Kafka:
 
     def client_config(
         self, client: str = "kafka-python", *, user: str = "", listener: str = "", **options: object
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """What a client needs to connect, with further options of its own.
 
         Args:
