@@ -137,6 +137,7 @@ ONLY_LOOK = {
         "external_servers",
         "is_described_by",
         "declared_topics",
+        "digest_of_named",
         "render",
         "validate",
         "lock",
