@@ -37,7 +37,7 @@ def missing_for_topics(answers: BrokerAnswers, access: Access, topics: Collectio
     missing = missing_in_metadata(answers, topics)
     if missing or answers.best is None:
         return missing
-    return missing_for_leaders(answers.best, access, topics)
+    return missing_for_leaders(answers.best, access, None if topics is None else frozenset(topics))
 
 
 def missing_for_leaders(cluster: ObservedCluster, access: Access, topics: Collection[str] | None) -> dict[str, str]:

@@ -52,6 +52,8 @@ def _passwords(spec: EnvironmentSpec, base_directory: Path) -> Iterator[str]:
 
 def _digest(file: Path) -> str:
     try:
+        if not file.is_file():  # what else it is may never end
+            return ""
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
@@ -61,5 +63,9 @@ def _digest(file: Path) -> str:
 def _jars(distribution: Path) -> Iterator[str]:
     """The jars of a Kafka, whose contents are too many to be read every time."""
     for jar in sorted(distribution.glob("libs/*.jar")):
-        found = jar.stat()
-        yield f"{jar} {found.st_size} {found.st_mtime_ns}"
+        try:
+            found = jar.stat()
+        except OSError:  # a link that leads nowhere, or it has just been removed
+            yield str(jar)
+        else:
+            yield f"{jar} {found.st_size} {found.st_mtime_ns}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from provision import Environment, ProvisionError, Record, UsageError
+from provision import Environment, Interrupted, ProvisionError, Record, UsageError
 from provision.common.patience import Patience, Pauses
 from provision.common.records import Isolation
 from provision.testing.clients import CLIENTS, config_of
@@ -366,8 +366,9 @@ class Kafka:
         return self._observed is not None and self._client.observe() is not self._observed
 
     def _started_again(self) -> tuple[str, ...]:
-        """Start what ran when the test began, and is down; returns what that was."""
+        """Start what ran when the test began, and is down, but for what `start` has tried; returns what that was."""
         ran = {node.name for node in self._observed.nodes if node.state == "running"} if self._observed else set[str]()
+        ran -= self._stopped
         down = [node.name for node in self.environment.observe().nodes if node.name in ran and node.state != "running"]
         if down:
             self.environment.start(down)
@@ -444,8 +445,10 @@ def _text(value: object) -> str:
 
 @contextmanager
 def _noted(failed: list[Any]) -> Iterator[None]:
-    """Note an error, and go on."""
+    """Note an error, and go on, unless it is an interrupt."""
     try:
         yield
+    except Interrupted:
+        raise
     except ProvisionError as error:
         failed.append(error)

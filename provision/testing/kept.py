@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from provision import Environment, ProvisionError
+from provision import Environment, Interrupted, ProvisionError
 from provision.common.notes import DamagedNote, read_note
 from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import write_whole
@@ -33,22 +33,22 @@ def names(directory: Path, run: str) -> tuple[str, ...]:
 
 
 class Holder(NamedTuple):
-    """A kept environment that is in the way: its name, where it is described, and whether a run uses it now."""
+    """A kept environment that is in the way: its name, where it is described, and whether another run uses it now."""
 
     name: str
     origin: str
     is_used: bool
 
 
-def holder(directory: Path, wanted: AbstractSet[str]) -> Holder | None:
-    """The one that has nodes and takes some of what is wanted, as far as is known."""
+def holder(directory: Path, wanted: AbstractSet[str], run: str) -> Holder | None:
+    """The one that has nodes and takes some of what is wanted, as far as is known; whether another run uses it."""
     for key in _keys(directory):
         with suppress(DamagedNote, ProvisionError):
             known = read_note(directory / f"{key}.json", dict[str, str]) or {}
             if wanted & _taken(known):
                 with Environment.named(known["name"]) as environment:
                     if environment.runtime.observe(environment.name).nodes:
-                        return Holder(known["name"], known["origin"], is_used(directory, key))
+                        return Holder(known["name"], known["origin"], is_used(directory, key, beside=run))
     return None
 
 
@@ -57,11 +57,9 @@ def _taken(known: Mapping[str, str]) -> frozenset[str]:
     return frozenset(known.get("takes", "").splitlines())
 
 
-def make_room(directory: Path, key: str, known: Mapping[str, str]) -> None:
-    """As `replace`, but only what takes the same as the new one of that key, of which that is `known`."""
-    _replace(
-        directory, key, known["origin"], lambda former: "takes" not in former or bool(_taken(former) & _taken(known))
-    )
+def make_room(directory: Path, key: str, origin: str, wanted: AbstractSet[str]) -> bool:
+    """As `replace`, but only what takes some of what is wanted, or may do so; returns whether anything went."""
+    return _replace(directory, key, origin, lambda former: "takes" not in former or bool(_taken(former) & wanted))
 
 
 def replace(directory: Path, key: str, origin: str) -> None:
@@ -69,18 +67,25 @@ def replace(directory: Path, key: str, origin: str) -> None:
     _replace(directory, key, origin, lambda _former: True)
 
 
-def _replace(directory: Path, key: str, origin: str, is_meant: Callable[[Mapping[str, str]], bool]) -> None:
+def _replace(directory: Path, key: str, origin: str, is_meant: Callable[[Mapping[str, str]], bool]) -> bool:
+    has_gone = False
     for other in _keys(directory):
         if other == key:
             continue
         with _settled(directory, other) as known:
             if not known or known.get("origin") != origin or is_used(directory, other) or not is_meant(known):
                 continue
-            with suppress(ProvisionError):  # the next run tries it again
+            try:
                 with Environment.named(known["name"]) as earlier:
                     if not earlier.runtime.observe(earlier.name).is_absent:
                         earlier.down(delete_data=True)  # also in a directory: what takes its place cannot use them
                 _forget(directory, other)
+                has_gone = True
+            except Interrupted:
+                raise
+            except ProvisionError:  # the next run tries it again
+                continue
+    return has_gone
 
 
 def end(directory: Path, run: str) -> None:

@@ -115,6 +115,23 @@ class Wanted(Struct, frozen=True, dict=True):
         with closing(self._anywhere(name)) as described:
             return self._under(name, overrides_of(described))
 
+    def require_startable(self, name: str) -> None:
+        """Find out what keeps it from starting, but for what others have of its ports and its directory.
+
+        Raises:
+            ProvisionError: something does.
+        """
+        with closing(self._anywhere(name)) as described:
+            described.plan()
+
+    def place_of(self, error: ProvisionError) -> frozenset[str]:
+        """The port or the directory for want of which it could not be started; none if it is another reason."""
+        if isinstance(error, PortTaken):
+            return frozenset({str(error.port)})
+        if isinstance(error, InvalidEnvironment) and {problem.path for problem in error.problems} == {"storage"}:
+            return self._storage
+        return frozenset()
+
     @property
     def takes(self) -> frozenset[str]:
         """What no other environment can have at the same time: its fixed ports of this machine, and its directory.
@@ -125,11 +142,15 @@ class Wanted(Struct, frozen=True, dict=True):
         with closing(self._anywhere("any")) as described:
             nodes = described.validate().nodes
         listeners = (listener for node in nodes for listener in (*node.listeners, *node.java_ports))
-        ports = {str(listener.host_port) for listener in listeners if listener.host_port}
+        ports = frozenset(str(listener.host_port) for listener in listeners if listener.host_port)
+        return ports | self._storage
+
+    @property
+    def _storage(self) -> frozenset[str]:
+        """The directory with its data, if that is one."""
         with closing(self._under("any")) as described:
             storage, base_directory = described.source.load().storage, described.source.base_directory
-        directory = [] if storage in _NO_DIRECTORY else [os.path.normpath(Path(base_directory, storage))]
-        return frozenset({*ports, *directory})
+        return frozenset([] if storage in _NO_DIRECTORY else [os.path.normpath(Path(base_directory, storage))])
 
     def _anywhere(self, name: str) -> Environment:
         """It as if its data were in no directory: one in which there are those of another one is not valid."""
@@ -255,26 +276,39 @@ class Pool:
             if not known or "starting" in known or not self._is_ready(environment, with_topics=is_first):
                 # Until it is ready the note says so: whoever finds it like that goes on where another was killed.
                 write_whole(self._directory / f"{key}.json", json.dumps(said | {"starting": "yes"}))
-                if self._keep:  # what else is kept of the same description goes only once this one runs
-                    kept.make_room(self._directory, key, said)
-                self._up(environment)
+                self._start(environment, wanted, key)
         return environment
+
+    def _start(self, environment: Environment, wanted: Wanted, key: str) -> None:
+        """Start it, with the place of what is kept of an earlier content of the same description if it needs that.
+
+        What is kept goes with its data, so whatever else keeps the new one from starting is found out first.
+        """
+        try:
+            self._up(environment)
+        except (PortTaken, InvalidEnvironment) as error:
+            place = wanted.place_of(error)
+            if not (self._keep and place):
+                raise
+            wanted.require_startable(environment.name)
+            if not kept.make_room(self._directory, key, wanted.origin, place):
+                raise
+            self._up(environment)
 
     def _explain(self, error: ProvisionError, wanted: Wanted) -> None:
         """If it is a kept environment that has the port or the directory, say so, and what to do about that."""
-        if isinstance(error, PortTaken):
-            taken, option = frozenset({str(error.port)}), ""
-        elif isinstance(error, InvalidEnvironment) and {problem.path for problem in error.problems} == {"storage"}:
-            taken, option = wanted.takes, " --delete-data"
-        else:
-            return
-        holder = kept.holder(directory_of(self._home.directory, KEPT), taken)
+        place = wanted.place_of(error)
+        holder = kept.holder(directory_of(self._home.directory, KEPT), place, self._run) if place else None
         if holder is None:
             return
+        option = "" if isinstance(error, PortTaken) else " --delete-data"
         if isinstance(error, PortTaken):
             error.why = ""  # it was said to be another program
         error.hint = f"`provision down {holder.name}{option}` removes it"
-        if holder.is_used:
+        if self._keep and holder.name in self.names:
+            error.add(f"{holder.name} uses it, for other tests of this run")
+            error.hint = "clusters of one run need ports and directories of their own: `port: auto`, `storage: memory`"
+        elif holder.is_used:
             error.add(f"{holder.name} uses it, for a test run that goes on")
             error.hint = f"wait until that run has ended; {error.hint}"
         else:

@@ -1,5 +1,6 @@
 """The log of a node that is a process: what one JVM wrote is not taken for another's."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,32 @@ def test_what_a_link_leads_to_is_no_log_and_is_not_written_to(tmp_path: Path, na
     if name:
         logs.fresh_console(node).write_text("a new run\n")
     assert {file.read_text() for file in elsewhere.iterdir()} == {"somebody's\n"}
+
+
+@pytest.mark.parametrize("grows", [False, True], ids=["shorter", "longer"])
+@pytest.mark.parametrize("rest", ["", "half a line"])
+def test_the_log_of_a_new_node_is_followed_from_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grows: bool, rest: str
+) -> None:
+    log = tmp_path / "broker-1" / "log" / "broker-1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("before\n")
+    new = ["first", *["more"] * (20 if grows else 0)]
+    steps: Iterator[Callable[[], object]] = iter(
+        [lambda: None, lambda: log.write_text(f"before\nnext\n{rest}"), log.unlink, lambda: _write(log, new)]
+    )
+
+    def is_changing() -> bool:
+        if (step := next(steps, None)) is None:
+            return False
+        step()
+        return True
+
+    monkeypatch.setattr(logs, "_FOLLOW_PAUSE_S", 0.0)
+    # The system may give the inode of the one that has gone to the new one; here it is held.
+    with log.open():
+        assert list(logs.follow(log.parent.parent, is_changing)) == ["next", *new]
+
+
+def _write(log: Path, lines: list[str]) -> None:
+    log.write_text("".join(f"{line}\n" for line in lines))

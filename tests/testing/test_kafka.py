@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provision import Record, Unavailable, UsageError
+from provision import Interrupted, NotReady, ProvisionError, Record, Unavailable, UsageError
 from provision.testing import Kafka
 from provision.testing.kafka import Leftovers
 from provision.testing.topic import _listed
@@ -300,3 +300,28 @@ def test_a_topic_whose_creation_was_interrupted_is_no_leftover(
     assert cluster.names
     kafka.close()
     assert cluster.names == set()
+
+
+@pytest.mark.parametrize("takes_down", ["kill", "stop"])
+@pytest.mark.parametrize("error", [Interrupted("interrupted"), NotReady("it takes too long")])
+def test_a_start_at_the_end_that_fails_once_is_neither_tried_again_nor_blamed_on_the_test(
+    cluster: _Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: ProvisionError, takes_down: str
+) -> None:
+    environment = _Outside(cluster)
+    monkeypatch.setattr(environment, takes_down, cluster.kill, raising=False)
+    kafka = given(environment, tmp_path / "use")
+    getattr(kafka, takes_down)("broker-1")
+    cluster.fails, start = error, cluster.start
+
+    def fail_once(nodes: Sequence[str]) -> None:
+        try:
+            start(nodes)
+        finally:
+            cluster.fails = None
+
+    monkeypatch.setattr(cluster, "start", fail_once)
+    with pytest.raises(type(error)) as told:
+        kafka.close()
+    assert told.value is error
+    assert cluster.started == []
+    assert not getattr(error, "__notes__", ())

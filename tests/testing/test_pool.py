@@ -4,6 +4,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,9 @@ class World:
         """Whether two cannot have the same port or directory."""
         self._taken: dict[str, set[int | str]] = {}
         monkeypatch.setattr(Environment, "up", lambda environment, *_, **__: self._start(environment))
+        self.lacks: ProvisionError | None = None
+        """What keeps all from starting that has the ports and the directory that it needs."""
+        monkeypatch.setattr(Environment, "plan", lambda _environment: self._plan())
         monkeypatch.setattr(Environment, "down", lambda environment, *_, **__: self._remove(environment.name))
         self.deleted = set[str]()
         monkeypatch.setattr(Environment, "status", lambda _environment, topics: self._status(topics))
@@ -57,6 +61,10 @@ class World:
                 raise PortTaken(f"{taken} is taken", port=taken, why="by another program")
             raise environment.source.invalid(("storage",), f"{taken} has data of another")
         self.up.add(name)
+
+    def _plan(self) -> None:
+        if self.lacks:
+            raise self.lacks
 
     def _status(self, topics: Sequence[Topic] | None) -> SimpleNamespace:
         are_there = self.deleted.isdisjoint(topic.name for topic in topics or ())
@@ -185,14 +193,57 @@ TAKEN = {
 
 
 @pytest.mark.parametrize("said", TAKEN.values(), ids=TAKEN)
-def test_one_that_is_in_the_way_of_what_takes_its_place_goes_first(world: World, tmp_path: Path, said: str) -> None:
+def test_one_that_is_in_the_way_makes_room_for_what_takes_its_place(world: World, tmp_path: Path, said: str) -> None:
     world.is_narrow = True
     file = tmp_path / "kafka.yaml"
     file.write_text(f"runtime: process\n{said}\n")
     (before,) = world.run("a", Wanted(file), keep=True)
     file.write_text(f"runtime: process\n{said}\ntopics: [{{name: t}}]\n")
     (after,) = world.run("b", Wanted(file), keep=True)
-    assert (world.ups, world.downs, world.up) == ([before, after], [before], {after})
+    assert (world.ups, world.downs, world.up) == ([before, after, after], [before], {after})
+
+
+@pytest.mark.parametrize("said", TAKEN.values(), ids=TAKEN)
+def test_one_that_is_in_the_way_stays_if_its_successor_cannot_be_started(
+    world: World, tmp_path: Path, said: str
+) -> None:
+    """What is gone cannot be brought back, and the new one may lack anything: a variable, a Java, the network."""
+    world.is_narrow, world.lacks = True, Unavailable("no Java")
+    file = tmp_path / "kafka.yaml"
+    file.write_text(f"runtime: process\n{said}\n")
+    (before,) = world.run("a", Wanted(file), keep=True)
+    file.write_text(f"runtime: process\n{said}\ntopics: [{{name: t}}]\n")
+    pool = Pool("b", os.getpid(), keep=True)
+    with pytest.raises(Unavailable):
+        pool.environment(Wanted(file))
+    pool.remove()
+    assert (world.downs, world.up) == ([], {before})
+
+
+@pytest.mark.parametrize("said", TAKEN.values(), ids=TAKEN)
+def test_two_of_one_run_that_are_in_the_way_of_each_other_are_told_so(world: World, tmp_path: Path, said: str) -> None:
+    world.is_narrow = True
+    file = tmp_path / "kafka.yaml"
+    file.write_text(f"runtime: process\n{said}\n")
+    pool = Pool("a", os.getpid(), keep=True)
+    first = pool.environment(Wanted(file)).name
+    with pytest.raises((PortTaken, InvalidEnvironment)) as told:
+        pool.environment(Wanted(file, overrides=("ttl=2h",)))
+    assert f"{first} uses it, for other tests of this run" in told.value.why
+    assert "`port: auto`" in told.value.hint
+    assert world.downs == []
+
+
+def test_whose_port_it_has_too_is_not_told_to_have_the_directory(world: World, tmp_path: Path) -> None:
+    file, other = tmp_path / "kafka.yaml", tmp_path / "other.yaml"
+    other.write_text("runtime: process\nbrokers: {port: 19592}\n")
+    (kept,) = world.run("a", Wanted(other), keep=True)
+    file.write_text("runtime: process\nbrokers: {port: 19592}\nstorage: ./data\n")
+    with closing(Wanted(file).named("any")) as described:
+        world.fails = described.source.invalid(("storage",), "it has data of another")
+    with pytest.raises(InvalidEnvironment) as told:
+        Pool("b", os.getpid()).environment(Wanted(file))
+    assert kept not in str(told.value) + told.value.why + told.value.hint
 
 
 def test_one_that_is_not_in_the_way_stays_if_its_successor_cannot_be_started(world: World, tmp_path: Path) -> None:

@@ -66,15 +66,19 @@ def follow(directory: Path, is_changing: Callable[[], bool]) -> Iterator[str]:
         is_changing: whether a command is changing the environment, which may be replacing or restarting the node.
     """
     log = directory / "log" / f"{directory.name}.log"
-    position = log.stat().st_size if _is_log(log) else 0
-    rest, patience = b"", Patience(COMES_BACK_S)
+    inode, position, rest, patience = 0, 0, b"", Patience(COMES_BACK_S)
+    if stream := _there(log):
+        with stream:
+            inode, position = os.fstat(stream.fileno()).st_ino, stream.seek(0, os.SEEK_END)
     while True:
         changing = is_changing()  # before the look: what it has started by its end is seen
         alive = processes.find(directory) is not None
-        if _is_log(log):
-            size = log.stat().st_size
-            with _opened(log) as stream:
-                stream.seek(position if size >= position else 0)
+        if stream := _there(log):
+            with stream:
+                found = os.fstat(stream.fileno())
+                if found.st_ino != inode or found.st_size < position:
+                    inode, position, rest = found.st_ino, 0, b""
+                stream.seek(position)
                 chunk = stream.read()
                 position = stream.tell()
             *whole, rest = (rest + chunk).split(b"\n")
@@ -84,3 +88,11 @@ def follow(directory: Path, is_changing: Callable[[], bool]) -> Iterator[str]:
         elif not changing or patience.is_over:
             return
         pause(_FOLLOW_PAUSE_S)
+
+
+def _there(log: Path) -> BinaryIO | None:
+    """The log, if there is one just now."""
+    try:
+        return _opened(log) if _is_log(log) else None
+    except FileNotFoundError:
+        return None

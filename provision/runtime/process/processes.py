@@ -162,8 +162,8 @@ def _candidates(text: str) -> Iterator[psutil.Process]:
 
     Linux tells command lines by the file, which takes a tenth of the time that psutil needs to look at each process.
     """
-    patience = Patience(_EXEC_S)
     if sys.platform != "linux":
+        patience = Patience(_EXEC_S)
         for process in psutil.process_iter():
             if any(text in argument for argument in _command_line(process, patience)):
                 yield process
@@ -177,6 +177,7 @@ def _candidates(text: str) -> Iterator[psutil.Process]:
                 yield psutil.Process(int(entry.name))
             elif not line and _has_memory(entry):
                 in_exec.append(psutil.Process(int(entry.name)))
+    patience = Patience(_EXEC_S)
     yield from (one for one in in_exec if any(text in argument for argument in _command_line(one, patience)))
 
 
