@@ -191,8 +191,9 @@ def kafka_environment_values() -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> "Environment":
     """The running environment of the test run, shared by all tests and workers."""
-    running = _choice_of(request.config).running(request, kafka_environment_values)[1]
-    request.config.stash[_seen] = running
+    config = request.config
+    _, running = _choice_of(config).running(request, kafka_environment_values, config.stash[_item], with_marks=False)
+    config.stash[_seen] = running
     return running
 
 
@@ -207,7 +208,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
 
     request.node.stash.setdefault(_began, now_s())  # unless it is known already, as where it is no `getfixturevalue`
     config, choice = request.config, _choice_of(request.config)
-    wanted, environment = choice.running(request, kafka_environment_values, request.node)
+    wanted, environment = choice.running(request, kafka_environment_values, request.node, with_marks=True)
     pool = choice.pool
     request.node.stash[_seen] = environment
     own = os.getpid()

@@ -12,7 +12,6 @@ from provision.testing.marks import (
     OVERRIDES,
     asked,
     asked_later,
-    current,
     described_by,
     described_otherwise,
     has_ours,
@@ -60,7 +59,7 @@ class Choice:
         return self.made
 
     def running(
-        self, request: pytest.FixtureRequest, values: Mapping[str, Any], item: pytest.Item | None = None
+        self, request: pytest.FixtureRequest, values: Mapping[str, Any], item: pytest.Item, *, with_marks: bool
     ) -> tuple[Wanted, Environment]:
         """What is wanted, and that environment, which runs.
 
@@ -69,25 +68,27 @@ class Choice:
         Args:
             request: of the fixture.
             values: what describes the environment, unless a file does.
-            item: the test whose marks count.
+            item: the test that runs, which a fixture of a wider scope is not told.
+            with_marks: whether its marks count.
         """
-        said = overridden(asked_rightly(item)) if item else {}
+        said = overridden(asked_rightly(item)) if with_marks else {}
         shown = ", ".join(f"{key}={value!r}" for key, value in said.items())
-        asking = f"the mark kafka({shown}) of {item.nodeid} asks for " if shown and item else ""
+        asking = f"the mark kafka({shown}) of {item.nodeid} asks for " if shown else ""
         wrong = wanted = None
         try:
-            wanted = self._wanted(values, said, origin_of(item or current(request.session.items)))
+            wanted = self._wanted(values, said, origin_of(item))
             wrong = wanted.wrong_overrides
             if wrong is None:
                 environment = self.pool.environment(wanted)
-                if item:
+                if with_marks:
                     self._start_ahead(item, values)
                 return wanted, environment
         except Interrupted:
             raise
         except ProvisionError as failure:
             error = failure
-            if asking and wanted and _is_valid(wanted) and not isinstance(failure, AlreadyFailed):
+            # If the description is valid, it is the cluster itself that cannot be had.
+            if asking and wanted and wanted.problem is None and not isinstance(failure, AlreadyFailed):
                 error.add(f"{asking}this cluster")
         except OSError as failure:  # of the home, or of the file
             error = ProvisionError(str(failure))
@@ -180,15 +181,6 @@ def as_told(error: ProvisionError) -> str:
     """An error as the command line shows it."""
     why = "".join(f"\n  {line}" for line in error.why.splitlines())
     return f"error: {error.what}{why}" + (f"\nhint: {error.hint}" if error.hint else "")
-
-
-def _is_valid(wanted: Wanted) -> bool:
-    """Whether what describes it is, so that it is the cluster itself that cannot be had."""
-    try:
-        wanted.named("any").source.load()
-    except ProvisionError:
-        return False
-    return True
 
 
 def _unstarted(error: ProvisionError, reason: str) -> BaseException:

@@ -1,7 +1,6 @@
 """Which clusters tests ask for: what their marks say, and what describes the rest."""
 
 import json
-import os
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -78,12 +77,6 @@ def origin_of(item: pytest.Item) -> str:
             if name in names
         }
     return json.dumps([str(item.config.rootpath), given_by(item), values])
-
-
-def current(items: Sequence[pytest.Item]) -> pytest.Item:
-    """The test that runs now, which a fixture of a wider scope is not told."""
-    running = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-    return next((item for item in items if item.nodeid == running), items[0])
 
 
 def _built_on(item: pytest.Item, name: str) -> set[str]:

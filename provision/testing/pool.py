@@ -88,15 +88,15 @@ class Wanted(Struct, frozen=True, dict=True):
     @property
     def wrong_overrides(self) -> ProvisionError | None:
         """What is wrong with the overrides; None if nothing is, or if it would not be valid without them either."""
-        if not self.overrides:
-            return None
+        problem = self.problem if self.overrides else None
+        return problem if problem and replace(self, overrides=()).problem is None else None
+
+    @property
+    def problem(self) -> ProvisionError | None:
+        """What is wrong with the description; None if it is valid."""
         try:
             self.named("any").source.load()
         except ProvisionError as error:
-            try:
-                replace(self, overrides=()).named("any").source.load()
-            except ProvisionError:
-                return None
             return error
         return None
 
