@@ -4,13 +4,14 @@ Jinja's sandbox bounds neither: a template can multiply texts, loop, and call it
 ended, and so from any thread. It takes about 0.2 s to start; the shipped templates do without.
 
 The process limits itself, because then Python can name the template's line. Its parent ends it where the system knows
-no limit of memory, or if the process does not end.
+no such limits, or if the process does not end.
 """
 
 import faulthandler
 import json
 import pickle
 import re
+import signal
 import subprocess
 import sys
 from ast import literal_eval
@@ -26,6 +27,7 @@ SECONDS, MEMORY_MIB = 10, 512
 """The bounds for rendering all files of an environment; the time is counted from when the process is ready."""
 
 _START_S, _LOOK_S = 30, 0.05
+_ALARM = getattr(signal, "SIGALRM", 0)  # Windows has none
 _START = "from provision.cluster.confined import main"
 _LINES = "lines: "
 _FRAME = re.compile(r'^  File "(.*)", line (\d+)', re.MULTILINE)
@@ -97,7 +99,7 @@ def main(seconds: float) -> None:
     except Exception as error:  # noqa: BLE001 what a program's own values raise may be anything
         problems = [_unfit(error)]
     else:
-        faulthandler.dump_traceback_later(seconds, exit=True)  # the time is that of the templates, not of the start
+        _limit_time(seconds)  # of the templates, not of the start
         try:
             files = render_here(cluster, _tell_lines)
         except InvalidEnvironment as error:
@@ -105,6 +107,19 @@ def main(seconds: float) -> None:
     answer = [[file.node, file.name, file.text] for file in files], [astuple(problem) for problem in problems]
     sys.stdout.write(json.dumps(answer))
     sys.stdout.flush()
+
+
+def _limit_time(seconds: float) -> None:
+    """End this process after so many seconds, and tell what ran.
+
+    By a signal, because the thread that runs tells its own frames then. Another thread would read them while they
+    change: with macros that call each other it found no template in one of 20 cases, or read what was no longer there.
+    """
+    if _ALARM:
+        signal.signal(_ALARM, signal.SIG_DFL)  # a program that ignores or blocks signals hands that on
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {_ALARM})
+        faulthandler.register(_ALARM, all_threads=False, chain=True)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _limit_memory() -> None:
@@ -142,7 +157,7 @@ def _unfit(error: Exception) -> Problem:
 def _stopped(cluster: Cluster, code: int, complaint: str) -> Problem:
     """Why there are no files, and the template's line that ran last, as far as it is known."""
     last = complaint.strip().splitlines()[-1:] or [f"Python ended with {code}"]
-    if "Timeout (" in complaint or last[0].endswith(_too_long()):
+    if code == -_ALARM or last[0].endswith(_too_long()):
         message = _too_long()
     elif last[0].endswith(too_large()) or last[0].startswith("MemoryError"):
         message = too_large()

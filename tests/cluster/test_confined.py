@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -95,6 +95,22 @@ def test_memory_is_bounded_and_the_line_is_told(own: Own, expression: str) -> No
 def test_time_is_bounded_and_the_line_is_told(own: Own, text: str) -> None:
     """Also that of a single operation, which nothing in the same process could interrupt."""
     assert refusal(own(f"a=1\n\n{text}\n")) == f"server.properties.j2:3:1: {TIME}"
+
+
+@pytest.fixture(params=["blocked", "ignored"])
+def _alarm_withheld(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A thread that blocks SIGALRM, or a program that ignores it; the processes they start inherit that."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM} if request.param == "blocked" else ())
+    handler = signal.signal(signal.SIGALRM, signal.SIG_IGN) if request.param == "ignored" else None
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if handler is not None:
+        signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.mark.usefixtures("_short_time", "_alarm_withheld")
+def test_time_is_bounded_whatever_a_program_does_with_signals(own: Own) -> None:
+    assert refusal(own(f"a=1\n\n{LOOP}\n")) == f"server.properties.j2:3:1: {TIME}"
 
 
 @pytest.mark.usefixtures("_short_time")
