@@ -19,9 +19,8 @@ LEASES, FEW = {SESSION: "3000", BEAT: "500"}, {OFFSETS: "5", TRANSACTIONS: "5"}
 FETCH_WAIT, FETCH_BACKOFF = "replica.fetch.wait.max.ms", "replica.fetch.backoff.ms"
 OF_SEVERAL = FEW | {FETCH_WAIT: "100", FETCH_BACKOFF: "100"}
 SETUP = {"socket.connection.setup.timeout.ms": "1000", "socket.connection.setup.timeout.max.ms": "1000"}
-ELECTION = "controller.quorum.election.timeout.ms"
-ELECTIONS = {ELECTION: "500", "controller.quorum.election.backoff.max.ms": "500"}
-ALL_BUT_LEASES = SETUP | ELECTIONS | {IDLE: "200"}
+ELECTION, BACKOFF = "controller.quorum.election.timeout.ms", "controller.quorum.election.backoff.max.ms"
+ALL_BUT_LEASES = SETUP | {IDLE: "200"}
 SEVERAL = LEASES | ALL_BUT_LEASES
 THREE: dict[str, Any] = {"nodes": 3, "port": "auto"}
 KRAFT: dict[str, Any] = {"kafka": {"mode": "kraft"}, "brokers": THREE}
@@ -61,13 +60,9 @@ def test_they_are_set(values: dict[str, Any], expected: list[dict[str, str]]) ->
     [
         (KRAFT | {"brokers": {"port": "auto", "properties": {SESSION: 9000}}}, FEW),
         (KRAFT | {"brokers": THREE | {"properties": {SESSION: 9000}}}, ALL_BUT_LEASES | OF_SEVERAL),
-        (KRAFT | {"brokers": THREE | {"properties": {IDLE: 0}}}, LEASES | SETUP | ELECTIONS | OF_SEVERAL),
+        (KRAFT | {"brokers": THREE | {"properties": {IDLE: 0}}}, LEASES | SETUP | OF_SEVERAL),
         (KRAFT | {"brokers": THREE | {"properties": {FETCH_WAIT: 500}}}, SEVERAL | FEW | {FETCH_BACKOFF: "100"}),
         (KRAFT | {"brokers": THREE | {"properties": {FETCH_BACKOFF: 500}}}, SEVERAL | FEW | {FETCH_WAIT: "100"}),
-        (
-            KRAFT | {"brokers": THREE | {"overrides": {2: {"properties": {ELECTION: 900}}}}},
-            LEASES | SETUP | {IDLE: "200"} | OF_SEVERAL,
-        ),
         (KRAFT | {"brokers": {"port": "auto", "properties": {BEAT: 3000}}}, FEW),
         (KRAFT | {"brokers": {"port": "auto", "overrides": {1: {"properties": {BEAT: 3000}}}}}, FEW),
         (KRAFT | {"controllers": {"nodes": 1, "properties": {SESSION: 9000}}}, SETUP | OF_SEVERAL),
@@ -83,9 +78,32 @@ def test_they_are_set(values: dict[str, Any], expected: list[dict[str, str]]) ->
 def test_what_the_description_says_stays(values: dict[str, Any], left: dict[str, str]) -> None:
     with closing(Environment(name="of-tests", **values)) as described:
         wanted = overrides_of(described)
-    assert {one for one in wanted if one.startswith("brokers.")} == {
+    assert {one for one in wanted if one.startswith("brokers.properties.")} == {
         f"brokers.properties.{key}={value}" for key, value in left.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "timeouts_ms", "backoff_ms"),
+    [
+        (KRAFT, ["1000", "500", "200"], "500"),
+        (KRAFT | {"brokers": {"nodes": 5, "port": "auto"}}, ["1000", "500", "200"], "500"),
+        (KRAFT | {"controllers": {"nodes": 3}}, ["500", "500", "500"], "500"),
+        (KRAFT | {"brokers": THREE | {"overrides": {2: {"properties": {ELECTION: 900}}}}}, [None, "900", None], None),
+        (KRAFT | {"brokers": THREE | {"properties": {BACKOFF: 700}}}, [None, None, None], "700"),
+        (KRAFT | {"controllers": {"nodes": 3, "properties": {ELECTION: 900}}}, ["900", "900", "900"], None),
+        (KRAFT | {"brokers": {"port": "auto"}}, [None], None),
+        (KRAFT | {"controllers": {"nodes": 1}}, [None], None),
+        (SWARM, [None, None, None], None),
+    ],
+)
+def test_the_last_broker_asks_for_votes_first(
+    values: dict[str, Any], timeouts_ms: list[str | None], backoff_ms: str | None
+) -> None:
+    with closing(Wanted(values=values).named("of-tests")) as environment:
+        voters = environment.validate().voters
+    assert [voter.properties.get(ELECTION) for voter in voters] == timeouts_ms
+    assert {voter.properties.get(BACKOFF) for voter in voters} == {backoff_ms}
 
 
 def test_overrides_of_the_description_stay() -> None:
