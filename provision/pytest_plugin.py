@@ -13,7 +13,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -345,8 +344,10 @@ def pytest_runtest_makereport_trimmed(item: pytest.Item, call: pytest.CallInfo[N
 
     Its name is for pytest, which knows no others as hooks.
     """
-    if call.excinfo and _began in item.stash:
-        call.excinfo = _without_ours(item, call.excinfo)
+    if call.excinfo and _began in item.stash and not item.config.getoption("fulltrace", default=False):
+        from provision.testing.tracebacks import trimmed
+
+        call.excinfo = trimmed(call.excinfo)
 
 
 def _environment_of(item: pytest.Item) -> "Environment | None":
@@ -364,32 +365,6 @@ def _is_interrupt(error: BaseException) -> bool:
     from provision import Interrupted
 
     return isinstance(error, Interrupted)
-
-
-def _without_ours(
-    item: pytest.Item, raised: pytest.ExceptionInfo[BaseException]
-) -> pytest.ExceptionInfo[BaseException]:
-    """Leave out of a report how an error of the program came about: the error says it, and what to do about it."""
-    from provision import ProvisionError
-
-    error = raised.value
-    if not isinstance(error, ProvisionError) or item.config.getoption("fulltrace", default=False):
-        return raised
-    ours = f"{Path(__file__).parent}{os.sep}"
-    theirs = [
-        entry for entry in _entries(error.__traceback__) if not entry.tb_frame.f_code.co_filename.startswith(ours)
-    ]
-    shown: TracebackType | None = None
-    for entry in reversed(theirs):
-        shown = TracebackType(shown, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    error.__cause__ = None
-    return pytest.ExceptionInfo.from_exception(error.with_traceback(shown)) if shown else raised
-
-
-def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
-    while traceback:
-        yield traceback
-        traceback = traceback.tb_next
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

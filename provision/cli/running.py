@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from provision.resources.rounds import Agree
 
 _PAUSE_S = 0.5
-_REMOVE_S = 60.0
-"""How long the end waits for a command that still changes the environment."""
 
 
 class _CommandAfterDashes(TyperCommand):
@@ -228,7 +226,9 @@ def _ending_after(before: "ObservedEnvironment") -> Ending:
 
 def _ended(environment: "Environment", ending: Ending, code: int) -> int:
     """End the environment's use; returns the command's exit code, or, if that is 0, the one of what failed here."""
-    environment.lock_timeout_s = max(environment.lock_timeout_s, _REMOVE_S)
+    from provision.environment.entered import REMOVE_S
+
+    environment.lock_timeout_s = max(environment.lock_timeout_s, REMOVE_S)
     try:
         with shielded(lambda: say("still removing, please wait; again ends it at once")), progress() as tell:
             environment.on_event = tell

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_REMOVE_S = 60.0
-"""How long whoever leaves a block waits for another command that is changing the environment."""
+REMOVE_S = 60.0
+"""How long whoever ends the use of an environment waits for another command that is changing it, at least."""
 
 
 class Creation(NamedTuple):
@@ -86,7 +86,7 @@ class Entered(Living):
 
         Another command that is changing it is waited for: nobody would remove it later.
         """
-        said, self.lock_timeout_s = self.lock_timeout_s, max(self.lock_timeout_s, _REMOVE_S)
+        said, self.lock_timeout_s = self.lock_timeout_s, max(self.lock_timeout_s, REMOVE_S)
         try:
             with self.changing("down"):
                 if not self._is_absent() and self._creation() == made:
