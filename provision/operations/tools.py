@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from provision.catalogue.versions import (
+    KRAFT,
     TOOL_ADDRESSES,
     TOOL_CONFIGS,
     address_option,
@@ -27,6 +28,7 @@ from provision.security.ensemble import of_tool
 
 _LOCALHOST = "localhost"
 _ZOOKEEPER_SHELL, _ZOOKEEPER = "zookeeper-shell", "zookeeper"
+_QUORUM_TOOL = "kafka-metadata-quorum"
 _SERVER = "-server"
 """What stands before an address of the shell: the program puts it before the first argument."""
 _LISTENING = (NodeState.RUNNING, NodeState.PAUSED)
@@ -66,8 +68,8 @@ def run_tool(  # noqa: PLR0913 what runs, and how it gets in
     that are valid inside, and commands from a how-to work unchanged.
 
     Raises:
-        UsageError: this version of Kafka has no such tool, the environment has no ZooKeeper for it, or there is no such
-            user, or listener where it runs.
+        UsageError: this version of Kafka has no such tool, it is for the other mode, or there is no such user, or
+            listener where it runs.
     """
     observed = require_nodes(runtime, name)
     version = version_of(observed.version)
@@ -86,9 +88,8 @@ def run_tool(  # noqa: PLR0913 what runs, and how it gets in
         asked = tuple(one for one in asked if one in way.own) or asked  # none: the tool itself says that nobody answers
     translated = tuple(as_seen_inside(argument, way.inside) for argument in arguments)
     address = filled_in_address(address_option(tool, version), translated, ",".join(asked))
-    if address and not asked and role is Role.ZOOKEEPER:
-        hint = f"give {tool} the address of another one, such as 127.0.0.1:2181"
-        raise UsageError(f"{name} has no ZooKeeper", why="its brokers use KRaft", hint=hint)
+    if address:
+        _require_mode(observed, tool)
     option, properties, keys = "", b"", dict[str, bytes]()
     if way.own.issuperset(told_addresses(tool, (*address, *translated))):
         option, properties = filled_in_config(way.access, config_option(tool, version), arguments)
@@ -116,6 +117,16 @@ def _way(
     inside = {at: addresses[node.name] for node in observed.nodes for at in node.endpoints}
     asked = tuple(addresses[node.name] for node in observed.of_role(role))
     return _Way(access_inside(observed, user), asked, inside, frozenset(addresses[node.name] for node in listening))
+
+
+def _require_mode(observed: ObservedEnvironment, tool: str) -> None:
+    """Refuse a tool of one mode in the other, which would wait for an answer, or fail with a stack."""
+    if tool == _ZOOKEEPER_SHELL and observed.mode == KRAFT:
+        hint = f"give {tool} the address of another one, such as 127.0.0.1:2181"
+        raise UsageError(f"{observed.name} has no ZooKeeper", why="its brokers use KRaft", hint=hint)
+    if tool == _QUORUM_TOOL and observed.mode != KRAFT:
+        hint = f"`provision tool {observed.name} {_ZOOKEEPER_SHELL}` shows its metadata"
+        raise UsageError(f"{observed.name} has no quorum of controllers", why="its brokers use ZooKeeper", hint=hint)
 
 
 def names_config(arguments: Sequence[str]) -> bool:

@@ -175,3 +175,16 @@ def test_a_tool_of_zookeeper_is_refused_where_there_is_none_unless_it_is_told_an
     with pytest.raises(UsageError, match="orders has no ZooKeeper") if started_with is None else nullcontext():
         run_tool(runtime, "orders", "zookeeper-shell", arguments, Streams(None, out, io.BytesIO()))
     assert out.getvalue().decode().strip().partition(" ")[2] == (started_with or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "starts"),
+    [(["describe", "--status"], False), ([], False), (["--help"], True), (["--bootstrap-server", "others:9092"], True)],
+)
+def test_a_tool_of_kraft_is_refused_in_zookeeper_mode_unless_it_is_told_another(
+    arguments: list[str], *, starts: bool
+) -> None:
+    runtime, out = published(kafka={"version": "3.9.1", "mode": "zookeeper"}), io.BytesIO()
+    with nullcontext() if starts else pytest.raises(UsageError, match="orders has no quorum of controllers"):
+        run_tool(runtime, "orders", "kafka-metadata-quorum", arguments, Streams(None, out, io.BytesIO()))
+    assert bool(out.getvalue()) is starts
