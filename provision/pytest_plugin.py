@@ -8,10 +8,9 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,10 +18,13 @@ import pytest
 
 if TYPE_CHECKING:
     from provision import Environment
+    from provision.home.place import Home
     from provision.testing import Kafka
     from provision.testing.choice import Choice
 
-_RUN, _GIVEN_IN = "provision_run", "provision_given_in"
+_RUN, _GIVEN_IN, _VARIABLES = "provision_run", "provision_given_in", "provision_variables"
+_OF_HOME = ("PROVISION_HOME", "PROVISION_CACHE", "HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+"""What tells where the home is, and the cache."""
 _MARK = (
     "kafka(version=None, mode=None, brokers=None, check=True): which cluster the `kafka` fixture gives the test, and "
     "whether what the test leaves behind fails it."
@@ -32,6 +34,8 @@ _TAIL = 200
 _choice = pytest.StashKey["Choice"]()
 _seen = pytest.StashKey["Environment"]()
 """What a test uses, or all of them."""
+_has_shared = pytest.StashKey[bool]()
+"""Whether a test has `kafka_environment`."""
 _item = pytest.StashKey[pytest.Item]()
 """The test that runs."""
 _began = pytest.StashKey[float]()
@@ -40,6 +44,8 @@ _outliving = pytest.StashKey[set[pytest.FixtureDef[Any]]]()
 """The fixtures of a wider scope than a test that exist, and may have clients and topics of the environment."""
 _UNSTARTED = "provision_unstarted"
 """As `provision.testing.choice.UNSTARTED`, which is loaded only where a test asks for an environment."""
+_STATELESS = "provision_stateless"
+"""The attribute of a failure that tells what a test has left behind: the state of the cluster says no more of it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,12 +74,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for option in ("--kafka-environment", "--kafka-logs"):
         if config.getoption(option.removeprefix("--").replace("-", "_")) == "":
             raise pytest.UsageError(f"{option} is empty; perhaps it is a variable that is not set")
-    try:
-        if not isinstance(file := config.getini("kafka_environment"), str):
-            raise pytest.UsageError(f"kafka_environment is the name or the path of one file, not {file!r}")
-        config.getini("kafka_check")
-    except (ValueError, TypeError) as error:  # as pytest says it of a type; from 9 on, of any
-        raise pytest.UsageError(f"kafka_check: {error}") from error
+    for key in ("kafka_environment", "kafka_check"):
+        try:
+            value = config.getini(key)
+        except (ValueError, TypeError) as error:  # as pytest says it of a type; from 9 on, of any
+            raise pytest.UsageError(f"{key}: {error}") from error
+        if key == "kafka_environment" and not isinstance(value, str):
+            raise pytest.UsageError(f"{key} is the name or the path of one file, not {value!r}")
     if (directory := config.getoption("kafka_logs")) and not _is_worker(config):
         from provision.common.whole_files import require_writable
 
@@ -108,6 +115,7 @@ class _Workers:
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
         node.workerinput[_RUN] = tuple(self._run)
         node.workerinput[_GIVEN_IN] = str(_given_in(self._config))
+        node.workerinput[_VARIABLES] = self._config.stash[_variables]
         self._at_work += 1
 
     @pytest.hookimpl(optionalhook=True)
@@ -146,8 +154,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         run = Run(secrets.token_hex(4), os.getpid())
         config.stash[_run_key], config.stash[_workers] = run, _Workers(run, config)
         config.pluginmanager.register(config.stash[_workers], "provision-workers")
+        config.stash[_variables] = _set_of(_OF_HOME)
 
 
+_home = pytest.StashKey["Home"]()
+_variables = pytest.StashKey[Mapping[str, str]]()
+"""What `_OF_HOME` were when the run began, of those that were set."""
 _run_key = pytest.StashKey[Run]()
 _workers = pytest.StashKey[_Workers]()
 
@@ -167,13 +179,44 @@ def _given_in(config: pytest.Config) -> Path:
     return config.invocation_params.dir
 
 
+def _set_of(variables: Iterable[str]) -> dict[str, str]:
+    return {name: os.environ[name] for name in variables if name in os.environ}
+
+
+def _home_of(config: pytest.Config) -> "Home":
+    """The home of the run: as it was before the first test, because tests may have one of their own."""
+    if _home not in config.stash:
+        from provision.home.place import Home
+
+        now = _set_of(_OF_HOME)
+        try:
+            _put(_variables_of(config))
+            config.stash[_home] = Home.of_user()
+        finally:
+            _put(now)
+    return config.stash[_home]
+
+
+def _put(variables: Mapping[str, str]) -> None:
+    for name in _OF_HOME:
+        os.environ.pop(name, None)
+    os.environ.update(variables)
+
+
+def _variables_of(config: pytest.Config) -> Mapping[str, str]:
+    return config.workerinput[_VARIABLES] if _is_worker(config) else config.stash[_variables]  # type: ignore[attr-defined]
+
+
 def _choice_of(config: pytest.Config) -> "Choice":
     if _choice not in config.stash:
         from provision.testing import Pool
         from provision.testing.choice import Choice
 
         keep = config.getoption("kafka_keep")
-        pool = partial(Pool, *_run_of(config), keep=keep)
+
+        def pool() -> "Pool":
+            return Pool(*_run_of(config), keep=keep, home=_home_of(config))
+
         config.stash[_choice] = Choice(config, pool, _given_in(config), ahead=not keep and not _is_worker(config))
     return config.stash[_choice]
 
@@ -190,9 +233,12 @@ def kafka_environment_values() -> Mapping[str, Any]:
 @pytest.fixture(scope="session")
 def kafka_environment(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str, Any]) -> "Environment":
     """The running environment of the test run, shared by all tests and workers."""
-    config = request.config
-    _, running = _choice_of(config).running(request, kafka_environment_values, config.stash[_item], with_marks=False)
-    config.stash[_seen] = running
+    from provision.common.clocks import now_s
+
+    config, item = request.config, request.config.stash[_item]
+    item.stash.setdefault(_began, now_s())
+    _, running = _choice_of(config).running(request, kafka_environment_values, item, with_marks=False)
+    config.stash[_seen], item.stash[_has_shared] = running, True
     return running
 
 
@@ -225,7 +271,6 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         yield given
         if os.getpid() != own:  # of a process that the test has forked
             return
-        del request.node.stash[_seen]  # what it has left behind is told without the state of the cluster
         told = []
         try:
             check = asked(request.node).get("check", True)
@@ -240,7 +285,9 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
         except ProvisionError as error:
             told.append(as_told(error))
     if told:
-        pytest.fail("\n".join(told), pytrace=False)
+        left = pytest.fail.Exception("\n".join(told), pytrace=False)
+        setattr(left, _STATELESS, True)
+        raise left
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -248,8 +295,7 @@ def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.Fix
     """Fixtures of modules, for example, that are built on `kafka_environment` may keep things that outlive a test."""
     config = request.config
     if fixturedef.scope == "function":  # as most are
-        if (item := config.stash.get(_item, None)) and item.get_closest_marker("kafka"):
-            _tell_what_it_asks_for(request, lambda name: _require_as_it_is(config, {name}))
+        _heed_what_it_asks_for(request)
         return
     if fixturedef.func.__module__ == __name__ and fixturedef.argname == "kafka_environment":
         _choice_of(config).shared = request.getfixturevalue("kafka_environment_values")
@@ -284,11 +330,28 @@ def _tell_what_it_asks_for(request: pytest.FixtureRequest, tell: Callable[[str],
     request.getfixturevalue = asked_for  # type: ignore[method-assign]
 
 
+def _heed_what_it_asks_for(request: pytest.FixtureRequest) -> None:
+    """If the test asks for `kafka_environment` while it runs, note that, and hold its marks against it."""
+    config = request.config
+    item = config.stash.get(_item, None)
+    if item is None or (_seen not in config.stash and not item.get_closest_marker("kafka")):
+        return
+
+    def asked_for(name: str) -> None:
+        __tracebackhide__ = True
+        if name in _sources(config):
+            item.stash[_has_shared] = True
+            _require_as_it_is(config, {name})
+
+    _tell_what_it_asks_for(request, asked_for)
+
+
 def _require_as_it_is(config: pytest.Config, names: AbstractSet[str]) -> None:
     """Fail the test if it has `kafka_environment` by one of these fixtures, and its marks ask for another one."""
     __tracebackhide__ = True
     item = config.stash.get(_item, None)
-    if item and _choice in config.stash and names & _sources(config):
+    has_mark = item is not None and item.get_closest_marker("kafka")
+    if item and has_mark and _choice in config.stash and names & _sources(config):
         config.stash[_choice].require_shared(item)
 
 
@@ -299,7 +362,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     config.stash[_item] = item
     if _seen in item.stash:  # it is run again, and may find no cluster
         del item.stash[_seen]
-    if names & _FIXTURES:
+    item.stash[_has_shared] = "kafka_environment" in names
+    if names & _FIXTURES or _seen in config.stash:
         from provision.common.clocks import now_s
 
         item.stash[_began] = now_s()
@@ -308,12 +372,9 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
         require_described_alike(item)
     yield
-    if not item.get_closest_marker("kafka"):
-        return
     _require_as_it_is(config, names)
-    request = getattr(item, "funcargs", {}).get("request")
-    if request is not None:
-        _tell_what_it_asks_for(request, lambda name: _require_as_it_is(config, {name}))
+    if request := getattr(item, "funcargs", {}).get("request"):
+        _heed_what_it_asks_for(request)
 
 
 # -- failures, and the end --------------------------------------------------------------------------------------------
@@ -329,7 +390,8 @@ def pytest_runtest_makereport(
         raise KeyboardInterrupt from call.excinfo.value  # as if the program had not said how far it got
     if call.excinfo and (reason := getattr(call.excinfo.value, _UNSTARTED, None)):
         setattr(report, _UNSTARTED, reason)
-    if report.failed and (environment := _environment_of(item)):
+    says_all = call.excinfo and hasattr(call.excinfo.value, _STATELESS)
+    if report.failed and not says_all and (environment := _environment_of(item)):
         from provision.testing.reporting import sections
 
         directory = item.config.getoption("kafka_logs")
@@ -352,8 +414,8 @@ def pytest_runtest_makereport_trimmed(item: pytest.Item, call: pytest.CallInfo[N
 
 def _environment_of(item: pytest.Item) -> "Environment | None":
     """The environment that a test uses, if it runs."""
-    shared = "kafka_environment" in getattr(item, "fixturenames", ())
-    return item.stash.get(_seen, None) or (item.config.stash.get(_seen, None) if shared else None)
+    shared = item.config.stash.get(_seen, None) if item.stash.get(_has_shared, False) else None
+    return item.stash.get(_seen, None) or shared
 
 
 def _is_interrupt(error: BaseException) -> bool:
@@ -409,12 +471,11 @@ def _others_have_started(session: pytest.Session) -> bool:
     if not any(_FIXTURES.intersection(getattr(item, "fixturenames", ())) for item in session.items):
         return False
     from provision import ProvisionError
-    from provision.home.place import Home
     from provision.home.runs import KEPT, directory_of
 
     run = _run_of(session.config).identity
     try:
-        home = Home.of_user().directory
+        home = _home_of(session.config).directory
         if session.config.getoption("kafka_keep"):
             return any(directory_of(home, KEPT).glob(f"*.{run}.used"))
         return directory_of(home, run).is_dir()

@@ -58,6 +58,11 @@ class Home(Struct, frozen=True):
         kept = cache or (Path(named) if named else None)
         return cls(_resolved(directory), kept.absolute() if kept else _of_platform(platformdirs.user_cache_path))
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that make it the user's for another process."""
+        return {"PROVISION_HOME": str(self.directory), "PROVISION_CACHE": str(self.cache)}
+
     def require_path(self) -> None:
         """Check that nodes can be told where it is.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from provision import ProvisionError
 from provision.common.sessions import OUT_OF_REACH
+from provision.home.place import Home
 
 _PACKAGES = str(Path(__file__).parents[2])
 _END_S = 60.0
@@ -25,12 +26,12 @@ class Ahead:
     """What starts environments ahead of the tests of this process that need them, one after the other.
 
     Args:
-        home: the home's directory.
+        home: where they are noted.
         run: identifies the test run.
         controller: the id of the process that controls it.
     """
 
-    def __init__(self, home: Path, run: str, controller: int) -> None:
+    def __init__(self, home: Home, run: str, controller: int) -> None:
         self._home, self._said = home, {"run": run, "controller": controller}
         self._process: subprocess.Popen[str] | None = None
         self._untold: set[str] = set()
@@ -67,7 +68,7 @@ class Ahead:
         path = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH", ""))))
         return subprocess.Popen(  # noqa: S603 a program of ours
             [sys.executable, "-P", "-c", f"import {__name__} as ahead; ahead.main()"],
-            env={**os.environ, "PROVISION_HOME": str(self._home), "PYTHONPATH": path},
+            env={**os.environ, **self._home.variables, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -104,7 +104,7 @@ class Choice:
     def require_shared(self, item: pytest.Item) -> None:
         """Fail a test that has `kafka_environment`, the same in all tests, if its marks make another one of it."""
         __tracebackhide__ = True
-        if self.shared is None or not has_ours(item):
+        if self.shared is None or not has_ours(item, "kafka_environment"):
             return
         said = asked_rightly(item)
         with suppress(ProvisionError, OSError):  # starting it tells that
@@ -165,7 +165,8 @@ def require_described_alike(item: pytest.Item) -> None:
         told = f"kafka_environment is the same in all tests, and {other}"
         hint = "take the fixture kafka instead, whose kafka.environment is the test's own; or run these tests alone"
         pytest.fail(as_told(UsageError(told, hint=hint)), pytrace=False)
-    asked_rightly(item)
+    if has_ours(item, "kafka_environment"):
+        asked_rightly(item)
 
 
 def asked_rightly(item: pytest.Item) -> dict[str, Any]:

@@ -14,6 +14,7 @@ OVERRIDES = {"version": "kafka.version", "mode": "kafka.mode", "brokers": "broke
 """What a mark changes of the environment."""
 VALUES = "kafka_environment_values"
 """The fixture that describes it."""
+_SHARED = "kafka_environment"
 
 
 def asked(item: pytest.Item) -> dict[str, Any]:
@@ -93,7 +94,8 @@ def _built_on(item: pytest.Item, name: str) -> set[str]:
 def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str, Any]]:
     """The environments that the tests after this one ask for, each once, in the order of the tests.
 
-    Left out are tests that may be skipped, that fail because of a wrong mark, or whose values another fixture gives.
+    Left out are tests that may be skipped, that fail because of a wrong mark, or whose values another fixture gives;
+    and those whose fixtures of these names are their own.
 
     Args:
         item: the test.
@@ -102,8 +104,9 @@ def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str,
     found: list[dict[str, Any]] = []
     items, by = item.session.items, described_by(item)
     for other in items[items.index(item) + 1 :]:
-        asks = fixtures & set(getattr(other, "fixturenames", ())) and described_by(other) == by
-        if not asks or other.get_closest_marker("skip") or other.get_closest_marker("skipif"):
+        asks = any(takes_ours(other, name) for name in fixtures)
+        may_be_skipped = other.get_closest_marker("skip") or other.get_closest_marker("skipif")
+        if not asks or may_be_skipped or described_by(other) != by:
             continue
         try:
             said = overridden(asked(other))
@@ -114,22 +117,28 @@ def asked_later(item: pytest.Item, fixtures: AbstractSet[str]) -> list[dict[str,
     return found
 
 
-def has_ours(item: pytest.Item) -> bool:
-    """Whether `kafka_environment` is ours in a test, and not one of its own that overrides it."""
+def has_ours(item: pytest.Item, name: str) -> bool:
+    """Whether a fixture of that name is ours in a test, or is built on it, and not one of its own that replaces it."""
     manager = item.config.pluginmanager.get_plugin("funcmanage")
-    found: Sequence[Any] = (manager and manager.getfixturedefs("kafka_environment", item)) or ()
-    return any(fixture.func.__module__ == "provision.pytest_plugin" for fixture in found[-1:])
+    found: Sequence[Any] = (manager and manager.getfixturedefs(name, item)) or ()
+    for fixture in reversed(found):
+        if fixture.func.__module__ == "provision.pytest_plugin":
+            return True
+        if name not in fixture.argnames:
+            return False
+    return False
 
 
-def _takes_ours(item: pytest.Item) -> bool:
-    return "kafka_environment" in getattr(item, "fixturenames", ()) and has_ours(item)
+def takes_ours(item: pytest.Item, name: str) -> bool:
+    """Whether a test takes it, and it is ours."""
+    return name in getattr(item, "fixturenames", ()) and has_ours(item, name)
 
 
 def described_otherwise(item: pytest.Item) -> str:
     """Why `kafka_environment` is not what describes the cluster of a test; empty if it is."""
-    if not _takes_ours(item):
+    if not takes_ours(item, _SHARED):
         return ""
-    first = next((one for one in item.session.items if _takes_ours(one)), item)
+    first = next((one for one in item.session.items if takes_ours(one, _SHARED)), item)
     if described_by(item) == described_by(first):
         return ""
     if mine := given_by(item):

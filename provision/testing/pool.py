@@ -21,7 +21,7 @@ from provision import Environment, Interrupted, InvalidEnvironment, Level, PortT
 from provision.common.notes import read_note
 from provision.common.values import replace
 from provision.common.whole_files import write_whole
-from provision.home.place import Home
+from provision.home.place import Home, Place
 from provision.home.runs import KEPT, directory_of, is_used, make_directory
 from provision.testing import kept
 from provision.testing.ahead import Ahead
@@ -106,22 +106,22 @@ class Wanted(Struct, frozen=True, dict=True):
         place = str(self.file.absolute()) if self.file else self.given_by or str(Path.cwd())
         return json.dumps([place, bool(self.values), self.overrides])
 
-    def named(self, name: str) -> Environment:
-        """The environment, under that name.
+    def named(self, name: str, home: Place = None) -> Environment:
+        """The environment, under that name, in a home; the user's, if it is None.
 
         Raises:
             UsageError: it is given a name that no environment can have.
         """
         with closing(self._anywhere(name)) as described:
-            return self._under(name, overrides_of(described))
+            return self._under(name, overrides_of(described), home)
 
-    def require_startable(self, name: str) -> None:
+    def require_startable(self, name: str, home: Place = None) -> None:
         """Find out what keeps it from starting, but for what others have of its ports and its directory.
 
         Raises:
             ProvisionError: something does.
         """
-        with closing(self._anywhere(name)) as described:
+        with closing(self._anywhere(name, home)) as described:
             described.plan()
 
     def place_of(self, error: ProvisionError) -> frozenset[str]:
@@ -152,18 +152,18 @@ class Wanted(Struct, frozen=True, dict=True):
             storage, base_directory = described.source.load().storage, described.source.base_directory
         return frozenset([] if storage in _NO_DIRECTORY else [os.path.normpath(Path(base_directory, storage))])
 
-    def _anywhere(self, name: str) -> Environment:
+    def _anywhere(self, name: str, home: Place = None) -> Environment:
         """It as if its data were in no directory: one in which there are those of another one is not valid."""
-        return self._under(name, ("storage=memory",))
+        return self._under(name, ("storage=memory",), home)
 
-    def _under(self, name: str, further: tuple[str, ...] = ()) -> Environment:
+    def _under(self, name: str, further: tuple[str, ...] = (), home: Place = None) -> Environment:
         if self.file:
-            return Environment(self.file, overrides=(*self.overrides, *further, f"name={name}"))
+            return Environment(self.file, overrides=(*self.overrides, *further, f"name={name}"), home=home)
         values = self.values or DEFAULT
         if "name" in values:
             with closing(Environment(**values)) as described:
                 _ = described.name  # raises
-        return Environment(**{**values, "name": name}, overrides=(*self.overrides, *further))
+        return Environment(**{**values, "name": name}, overrides=(*self.overrides, *further), home=home)
 
     @property
     def stem(self) -> str:
@@ -184,16 +184,17 @@ class Pool:
         run: identifies the run in all of its processes.
         controller: the id of the process that controls the run; if it is killed, the environments go with it.
         keep: leave the environments running for the next run, which finds them by what they are.
+        home: the same in all processes of the run and at its end, whatever tests set; None for the user's at this time.
     """
 
-    def __init__(self, run: str, controller: int, *, keep: bool = False) -> None:
+    def __init__(self, run: str, controller: int, *, keep: bool = False, home: Place = None) -> None:
         self._run, self._controller, self._keep = run, controller, keep
-        self._home = Home.of_user()
+        self._home = Home.of(home)
         self._place = KEPT if keep else run
         self._directory = directory_of(self._home.directory, self._place)
         self._open: dict[str, Environment] = {}
         self._keys: dict[str, str] = {}
-        self._ahead = Ahead(self._home.directory, run, controller)
+        self._ahead = Ahead(self._home, run, controller)
 
     def environment(self, wanted: Wanted) -> Environment:
         """The running environment; the first process that asks for it starts it, the others wait.
@@ -252,7 +253,7 @@ class Pool:
             raise
         write_whole(note, json.dumps(said))
         if self._keep:
-            kept.replace(self._directory, key, wanted.origin)
+            kept.replace(self._home, key, wanted.origin)
         return environment
 
     def _running(self, wanted: Wanted, key: str, known: dict[str, str], said: dict[str, str]) -> Environment:
@@ -264,11 +265,11 @@ class Pool:
             known: what its note says.
             said: what it will say; what it takes is added.
         """
-        environment = wanted.named(said["name"])
+        environment = wanted.named(said["name"], self._home)
         environment.lock_timeout_s = START_S  # the tests of other processes create topics in it, too
         is_first = True
         if self._keep:
-            is_first = kept.use(self._directory, key, self._run, self._controller)
+            is_first = kept.use(self._home, key, self._run, self._controller)
             said["takes"] = known["takes"] if "takes" in known else "\n".join(sorted(wanted.takes))
         with ExitStack() as held:
             if self._keep:  # a broker that a test of another process has killed is not started again before it ends
@@ -290,15 +291,15 @@ class Pool:
             place = wanted.place_of(error)
             if not (self._keep and place):
                 raise
-            wanted.require_startable(environment.name)
-            if not kept.make_room(self._directory, key, wanted.origin, place):
+            wanted.require_startable(environment.name, self._home)
+            if not kept.make_room(self._home, key, wanted.origin, place):
                 raise
             self._up(environment)
 
     def _explain(self, error: ProvisionError, wanted: Wanted) -> None:
         """If it is a kept environment that has the port or the directory, say so, and what to do about that."""
         place = wanted.place_of(error)
-        holder = kept.holder(directory_of(self._home.directory, KEPT), place, self._run) if place else None
+        holder = kept.holder(self._home, place, self._run) if place else None
         if holder is None:
             return
         option = "" if isinstance(error, PortTaken) else " --delete-data"
@@ -347,7 +348,7 @@ class Pool:
     def names(self) -> tuple[str, ...]:
         """The names of the run's environments, whichever process started or used them."""
         if self._keep:
-            return kept.names(self._directory, self._run)
+            return kept.names(self._home, self._run)
         notes = sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
         return tuple(known["name"] for note in notes if (known := read_note(note, dict[str, str])))
 
@@ -367,14 +368,14 @@ class Pool:
             ProvisionError, OSError: one could not be written.
         """
         for name in self.names:
-            with Environment.named(name) as environment:
+            with Environment.named(name, home=self._home) as environment:
                 if environment.runtime.observe(name).nodes:
                     environment.bundle(directory / f"{name}.tar.gz")
 
     def prepare_removal(self) -> None:
         """Look at the run's environments, so that all that is needed for that is loaded; nothing is changed."""
         for name in () if self._keep else self.names:
-            with suppress(ProvisionError), Environment.named(name) as environment:
+            with suppress(ProvisionError), Environment.named(name, home=self._home) as environment:
                 environment.observe()
 
     def remove(self) -> None:
@@ -388,24 +389,23 @@ class Pool:
         self._ahead.end()
         self.close()
         if self._keep:
-            kept.end(self._directory, self._run)
+            kept.end(self._home, self._run)
             return
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-            failed = [error for error in threads.map(_removed, self.names) if error]
+            failed = [error for error in threads.map(self._removed, self.names) if error]
         shutil.rmtree(self._directory, ignore_errors=True)
         if failed:
             raise failed[0]
 
-
-def _removed(name: str) -> ProvisionError | None:
-    """Remove an environment; returns why that was not possible."""
-    with Environment.named(name) as environment:
-        environment.lock_timeout_s = START_S
-        try:
-            environment.down(delete_data=True)  # also in a directory: no other run could use them
-        except ProvisionError as error:
-            return error
-    return None
+    def _removed(self, name: str) -> ProvisionError | None:
+        """Remove an environment; returns why that was not possible."""
+        with Environment.named(name, home=self._home) as environment:
+            environment.lock_timeout_s = START_S
+            try:
+                environment.down(delete_data=True)  # also in a directory: no other run could use them
+            except ProvisionError as error:
+                return error
+        return None
 
 
 class AlreadyFailed(ProvisionError):

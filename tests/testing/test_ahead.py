@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 
 from provision import ProvisionError, Unavailable
+from provision.home.place import Home
 from provision.home.runs import directory_of, make_directory
 from provision.testing import Pool, Wanted, ahead
 from provision.testing.ahead import Ahead
@@ -116,7 +117,7 @@ def test_at_the_end_it_ends(home: Path) -> None:
 
 @pytest.mark.parametrize("value", [Path("/data"), {1: {"heap": "64m"}}, (1, 2)], ids=["path", "numbers", "tuple"])
 def test_what_is_no_plain_data_is_left_to_the_test(home: Path, value: object) -> None:
-    starting = Ahead(home, "run", os.getpid())
+    starting = Ahead(Home.at(home), "run", os.getpid())
     assert not starting.begin("key", Wanted(values={"vars": value}).description)
     assert not starting.is_busy
     assert not starting.is_untold("key")
@@ -155,6 +156,20 @@ def test_skipped_perhaps(kafka): pass
 @pytest.mark.kafka(partitions=3)
 def test_wrong(kafka): pass
 
+class TestReplaced:
+    @pytest.fixture
+    def kafka(self): return object()
+
+    @pytest.mark.kafka(brokers=9)
+    def test_of_its_own(self, kafka): pass
+
+class TestBuiltOn:
+    @pytest.fixture
+    def kafka(self, kafka): return kafka
+
+    @pytest.mark.kafka(brokers=2)
+    def test_built_on(self, kafka): pass
+
 @pytest.mark.kafka(version="4.3.0", mode="kraft")
 class TestLast:
     @pytest.mark.kafka(version="3.9.1")
@@ -166,8 +181,8 @@ def test_later_tests_that_run_for_sure_are_counted(project: Project) -> None:  #
     project.write(test_it__py=TESTS, conftest__py=SHOW)
     code, out = project.run("--collect-only", "-q")
     assert code == 0, out
-    three, last = {"brokers": 3}, {"version": "3.9.1", "mode": "kraft"}
-    later = [[three, last], [three, last], *[[last]] * 5, []]
+    three, two, last = {"brokers": 3}, {"brokers": 2}, {"version": "3.9.1", "mode": "kraft"}
+    later = [[three, two, last], [three, two, last], *[[two, last]] * 6, [last], []]
     assert str(later) in out
 
 

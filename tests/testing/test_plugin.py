@@ -273,15 +273,28 @@ def kafka_environment_values():
 def kafka_environment():
     return "own"
 
+@pytest.fixture
+def kafka():
+    return "own"
+
 def test_it(kafka_environment):
     assert kafka_environment == "own"
+
+@pytest.mark.kafka("theirs", topics=["x"])
+@pytest.mark.parametrize("fixture", ["kafka", "kafka_environment"])
+def test_with_a_mark_of_its_own(request, fixture):
+    assert request.getfixturevalue(fixture) == "own"
+
+@pytest.mark.kafka("theirs", topics=["x"])
+def test_with_both(kafka, kafka_environment):
+    assert kafka == kafka_environment
 """
 
 
-def test_who_overrides_kafka_environment_itself_is_not_refused(project: Project) -> None:
+def test_who_overrides_the_fixtures_is_not_refused(project: Project) -> None:
     project.write(test_0__py=OTHERWISE["test_0.py"], test_1__py=OWN)
     code, out = project.run(**NO_ENGINE)
-    assert (code, counts(out)) == (0, {"skipped": 1, "passed": 1}), out
+    assert (code, counts(out)) == (0, {"skipped": 1, "passed": 4}), out
 
 
 INTERRUPTED = """
@@ -361,6 +374,111 @@ def test_an_interrupt_at_the_end_ends_the_run_with_its_summary(project: Project,
     assert "Traceback" not in out
     if shown:
         assert counts(out)["failed"] == 1
+
+
+OWN_HOME = """
+import os, psutil, pytest
+
+@pytest.fixture(autouse=True, scope="SCOPE")
+def isolated(tmp_path_factory):
+    before = dict(os.environ)
+    for name in ("HOME", "PROVISION_HOME", "PROVISION_CACHE", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        os.environ[name] = str(tmp_path_factory.mktemp("own"))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+"""
+OF_OTHERS = """
+import time, pytest
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_broker_of_others_is_not_killed(kafka, number, request):
+    with open(request.config.rootpath / "homes", "a") as file:
+        file.write(f"{kafka.environment.home.directory}\\n")
+    orders = kafka.topic("orders")
+    for _ in range(10):
+        orders.produce(["a"])
+        time.sleep(0.05)
+    if number % 3 == 2:
+        kafka.kill("broker-1")
+        kafka.start()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+@pytest.mark.parametrize("scope", ["function", "session"])
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
+def test_tests_that_have_a_home_of_their_own_share_that_of_the_run(
+    project: Project, scope: str, workers: tuple[str, ...]
+) -> None:
+    (project.directory / "kafka.yaml").write_text(f"{ONE}storage: ./data\n")
+    project.write(conftest__py=OWN_HOME.replace("SCOPE", scope), test_it__py=OF_OTHERS)
+    for _ in range(2):  # the second finds no data of the first
+        code, out = project.run(*workers)
+        assert (code, counts(out)) == (0, {"passed": 6}), out
+        assert set((project.directory / "homes").read_text().split()) == {str(project.home)}
+        assert project.is_clean
+        assert not any((project.directory / "data").glob("*"))
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_what_tests_with_a_home_of_their_own_keep_is_found(project: Project) -> None:
+    project.write(conftest__py=OWN_HOME.replace("SCOPE", "function"), test_it__py="def test_it(kafka): pass\n")
+    names = []
+    for _ in range(2):
+        code, out = project.run("--kafka-keep")
+        assert code == 0, out
+        names += re.findall(r"provision down (\S+)` removes it", out)
+    assert len(set(names)) == 1
+    assert len(project.nodes) == 1
+    with Environment.named(names[0], home=project.home) as environment:
+        assert environment.down(delete_data=True)
+    assert not project.nodes
+
+
+ASKED_FOR = """
+import pytest
+
+def test_first_asks(request):
+    request.getfixturevalue("kafka_environment").stop("nope")
+
+def test_asks(request):
+    request.getfixturevalue("kafka_environment").stop("nope")
+
+@pytest.fixture
+def lazy(request):
+    return request.getfixturevalue("kafka_environment")
+
+def test_has_it_by_a_fixture(lazy):
+    lazy.stop("nope")
+
+@pytest.fixture(scope="module")
+def wide(kafka_environment):
+    return kafka_environment
+
+def test_has_it_by_a_wide_one(request):
+    request.getfixturevalue("wide").stop("nope")
+
+def test_leaves_a_topic(kafka_environment, kafka):
+    kafka_environment.create_topic(kafka.unique("left"), partitions=1)
+
+def test_has_none():
+    assert False
+"""
+
+
+@pytest.mark.process
+@pytest.mark.matrix
+def test_who_asks_for_the_environment_while_it_runs_is_told_the_same(project: Project) -> None:
+    project.write(test_it__py=ASKED_FOR)
+    code, out = project.run("--kafka-logs", "logs", "--tb=short")
+    assert (code, counts(out)) == (1, {"failed": 5, "passed": 1, "error": 1}), out
+    assert not re.search(r"provision/\w+(/\w+)*\.py:\d+:", out)
+    told = {place.name.partition("-")[2] for place in (project.directory / "logs").iterdir() if place.is_dir()}
+    assert told == {"test_first_asks", "test_asks", "test_has_it_by_a_fixture", "test_has_it_by_a_wide_one"}
+    assert project.is_clean
 
 
 def test_a_run_that_asks_for_no_cluster_starts_none(project: Project) -> None:
