@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from provision.testing import Kafka
     from provision.testing.choice import Choice
 
-_RUN, _GIVEN_IN, _VARIABLES = "provision_run", "provision_given_in", "provision_variables"
+_RUN, _GIVEN_IN = "provision_run", "provision_given_in"
 _OF_HOME = ("PROVISION_HOME", "PROVISION_CACHE", "HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
 """What tells where the home is, and the cache."""
 _MARK = (
@@ -91,10 +91,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Run(NamedTuple):
-    """What identifies a test run, and the process that controls it."""
+    """What identifies a test run, the process that controls it, and those of `_OF_HOME` that were set at its begin."""
 
     identity: str
     controller: int
+    variables: Mapping[str, str] = {}
 
 
 class _Workers:
@@ -115,7 +116,6 @@ class _Workers:
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
         node.workerinput[_RUN] = tuple(self._run)
         node.workerinput[_GIVEN_IN] = str(_given_in(self._config))
-        node.workerinput[_VARIABLES] = self._config.stash[_variables]
         self._at_work += 1
 
     @pytest.hookimpl(optionalhook=True)
@@ -151,15 +151,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """The run gets its identity before pytest-xdist starts the workers."""
     config = session.config
     if not _is_worker(config):
-        run = Run(secrets.token_hex(4), os.getpid())
+        run = Run(secrets.token_hex(4), os.getpid(), _set_of(_OF_HOME))
         config.stash[_run_key], config.stash[_workers] = run, _Workers(run, config)
         config.pluginmanager.register(config.stash[_workers], "provision-workers")
-        config.stash[_variables] = _set_of(_OF_HOME)
 
 
 _home = pytest.StashKey["Home"]()
-_variables = pytest.StashKey[Mapping[str, str]]()
-"""What `_OF_HOME` were when the run began, of those that were set."""
 _run_key = pytest.StashKey[Run]()
 _workers = pytest.StashKey[_Workers]()
 
@@ -190,7 +187,7 @@ def _home_of(config: pytest.Config) -> "Home":
 
         now = _set_of(_OF_HOME)
         try:
-            _put(_variables_of(config))
+            _put(_run_of(config).variables)
             config.stash[_home] = Home.of_user()
         finally:
             _put(now)
@@ -203,10 +200,6 @@ def _put(variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
 
 
-def _variables_of(config: pytest.Config) -> Mapping[str, str]:
-    return config.workerinput[_VARIABLES] if _is_worker(config) else config.stash[_variables]  # type: ignore[attr-defined]
-
-
 def _choice_of(config: pytest.Config) -> "Choice":
     if _choice not in config.stash:
         from provision.testing import Pool
@@ -215,7 +208,8 @@ def _choice_of(config: pytest.Config) -> "Choice":
         keep = config.getoption("kafka_keep")
 
         def pool() -> "Pool":
-            return Pool(*_run_of(config), keep=keep, home=_home_of(config))
+            run = _run_of(config)
+            return Pool(run.identity, run.controller, keep=keep, home=_home_of(config))
 
         config.stash[_choice] = Choice(config, pool, _given_in(config), ahead=not keep and not _is_worker(config))
     return config.stash[_choice]
