@@ -147,8 +147,7 @@ def down(  # noqa: PLR0913 what it is, and how it goes
         forget(removed=True)
         raise
     forget(removed=bool(removed))
-    for thing in observed.foreign:
-        tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
+    _tell_what_stays(observed, tell, data=data_stay and not keep_data)
     return removed
 
 
@@ -157,6 +156,15 @@ def _tell_if_half(observed: ObservedEnvironment, tell: Listener) -> None:
     if observed.is_half_removed:
         what = f"what is left of the data of {observed.name} is no whole cluster: some of them are deleted already"
         tell(Notice(f"{what}; `provision down {observed.name} --delete-data` removes the rest"))
+
+
+def _tell_what_stays(observed: ObservedEnvironment, tell: Listener, *, data: bool) -> None:
+    """Say what is left of what was there; `data` says whether those in a user's directory are."""
+    if data and observed.storages:
+        where = f"the data of {observed.name} stay in {observed.storage}"
+        tell(Notice(f"{where}, and are yours to delete; a later `up` uses them again"))
+    for thing in observed.foreign:
+        tell(Notice(f"the {thing} was not made by provision; if nobody needs it, {_removal_of(thing)} removes it"))
 
 
 def _was_removed(name: str, runtime: Runtime, home: Home, others: bool | None) -> bool:

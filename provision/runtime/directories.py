@@ -50,7 +50,12 @@ def create(storage: Path, node: str, environment: str, owner: tuple[int, int] | 
         require_usable(storage, node, environment)
         delete(storage, node, environment, data=False)
         make_own(directory, below=storage)
-        write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
+        try:
+            write_whole(directory / MARKER, environment)  # before the data: an interrupted creation can be recognised
+        except OSError:
+            with suppress(OSError):  # it is not empty: it was there before
+                directory.rmdir()  # without its marker, nobody would ever do that
+            raise
         with suppress(FileExistsError):
             data.mkdir()
         give(data, owner)

@@ -1,5 +1,6 @@
 """What a user's directory with earlier data tells of the cluster that wrote it."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from provision.cluster.model import RenderedFile
-from provision.errors import Refused
+from provision.errors import ProvisionError, Refused
 from provision.runtime import directories
 from tests.mutations import REPLACED, mangled
 
@@ -150,3 +151,24 @@ def test_whatever_meta_properties_say_an_id_is_one_or_unknown(
     storage = tmp_path_factory.mktemp("storage")
     (directories.create(storage, "broker-1", "orders") / "meta.properties").write_bytes(content)
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]{21}|", directories.cluster_id_in(storage, "orders"))
+
+
+def test_a_full_disk_leaves_no_directory_that_nobody_would_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(directories, "write_whole", full)
+        with pytest.raises(ProvisionError, match="cannot prepare") as told:
+            directories.create(tmp_path, "broker-1", "orders")
+    assert told.value.why == "No space left on device"
+    assert not (tmp_path / "broker-1").exists()
+    data = directories.create(tmp_path, "broker-1", "orders")
+    (data / "meta.properties").write_text("cluster.id=x\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(directories, "write_whole", full)
+        with pytest.raises(ProvisionError, match="cannot prepare"):
+            directories.create(tmp_path, "broker-1", "orders")
+    assert (data / "meta.properties").exists()

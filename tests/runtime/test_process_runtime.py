@@ -10,6 +10,7 @@ import pytest
 from provision.cluster.render import render
 from provision.cluster.resolve import resolve
 from provision.errors import ProvisionError, Unavailable
+from provision.events import Event, Notice
 from provision.home.place import Home
 from provision.operations.remove import down
 from provision.runtime.base import JavaCommand
@@ -134,6 +135,30 @@ def test_the_note_says_what_the_file_says_now(home: Home) -> None:
     assert before.created_s == after.created_s
     down(runtime, NAME, home)
     assert not environment_directory(home, NAME).exists()
+
+
+@pytest.mark.parametrize(
+    ("in_directory", "keep_data", "delete_data", "told"),
+    [
+        (True, False, False, True),
+        (True, False, True, False),
+        (True, True, False, False),
+        (False, False, False, False),
+        (False, True, False, False),
+    ],
+)
+def test_data_that_stay_in_a_directory_are_told(
+    home: Home, tmp_path: Path, in_directory: bool, keep_data: bool, delete_data: bool, told: bool
+) -> None:
+    storage = tmp_path / "data"
+    runtime = _created(home, **({"storage": str(storage)} if in_directory else {}))
+    events: list[Event] = []
+    down(runtime, NAME, home, keep_data=keep_data, delete_data=delete_data, tell=events.append)
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert [notice for notice in notices if f"stay in {storage}" in notice] == (notices if told else [])
+    assert bool(notices) == told
+    assert (storage / "broker-1").exists() == (in_directory and not delete_data)
+    down(runtime, NAME, home, delete_data=True)
 
 
 def test_what_is_made_over_kept_data_is_new(home: Home) -> None:
