@@ -120,7 +120,7 @@ def test_another_command_is_waited_for_on_the_way_out(place: Place) -> None:
 def test_what_keeps_it_from_going_does_not_hide_the_error_of_the_block(
     place: Place, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr(entered, "_REMOVE_S", 0.0)
+    monkeypatch.setattr(entered, "REMOVE_S", 0.0)
     holder, shop = Holder(place.environment()), place.environment()
 
     async def in_async_block() -> None:
@@ -143,7 +143,7 @@ def test_what_keeps_it_from_going_does_not_hide_the_error_of_the_block(
 def test_what_keeps_it_from_going_is_told_where_the_block_has_no_error(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entered, "_REMOVE_S", 0.0)
+    monkeypatch.setattr(entered, "REMOVE_S", 0.0)
     holder = Holder(place.environment())
     with pytest.raises(Busy, match="shop is being changed"), place.environment():
         holder.begins()
