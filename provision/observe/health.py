@@ -1,4 +1,4 @@
-"""What each node is like: whether it is paused, frozen, slow, starting, or answers at once.
+"""What each node is like: whether it is paused, frozen, unreachable, slow, starting, or answers at once.
 
 A node is asked on its own, whatever the others say of it. Those that have no port on this machine cannot be asked from
 here; of them only the runtime's state is known.
@@ -17,7 +17,7 @@ from provision.common.values import replace
 from provision.kafka.promptness import Reply, ask_broker, ask_zookeeper
 from provision.kafka.readiness import STARTING, BrokerAnswers
 from provision.observe.ensemble import way_to
-from provision.observe.reach import access_to, why_not_running
+from provision.observe.reach import access_to, why_cut_off, why_not_running
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
 
@@ -36,6 +36,7 @@ class Condition(StrEnum):
     SLOW = "slow"
     FROZEN = "frozen"
     STARTING = "starting"
+    UNREACHABLE = "unreachable"
 
 
 class Health(Struct, frozen=True):
@@ -58,9 +59,9 @@ def with_halted(observed: ObservedEnvironment, runtime: Runtime) -> ObservedEnvi
 
 def silence_of(observed: ObservedEnvironment, answers: BrokerAnswers) -> dict[str, str]:
     """Why brokers that run do not answer, by node, as far as the time tells since they were started."""
-    silent = {Role.BROKER.node(broker) for broker in answers.silent.keys() - answers.unserved}
+    silent = {Role.BROKER.node(broker): broker not in answers.unserved for broker in answers.silent}
     running = [node for node in observed.nodes if node.name in silent and node.state is NodeState.RUNNING]
-    return {node.name: _why_silent(node).detail for node in running if node.up_s is not None}
+    return {node.name: _why_silent(node, served=silent[node.name]).detail for node in running if node.up_s is not None}
 
 
 def health_of(observed: ObservedEnvironment, nodes: Sequence[str] | None = None) -> dict[str, Health]:
@@ -82,7 +83,7 @@ def explained(missing: Mapping[str, str], health: Mapping[str, Health]) -> dict[
 
 
 def _question(observed: ObservedEnvironment, node: ObservedNode) -> Callable[[], Reply] | None:
-    if node.state is not NodeState.RUNNING or not node.endpoint:
+    if node.state is not NodeState.RUNNING or node.cut_off or not node.endpoint:
         return None
     if node.role == Role.ZOOKEEPER:
         way = way_to(observed)
@@ -102,18 +103,24 @@ def _asked(questions: Mapping[str, Callable[[], Reply]]) -> dict[str, Reply]:
 def _health(node: ObservedNode, reply: Reply | None) -> Health:
     if node.state is not NodeState.RUNNING:
         return Health(str(node.state), detail=why_not_running(node))
+    if node.cut_off:
+        return Health(Condition.UNREACHABLE, detail=why_cut_off(node))
     if reply is None:
         return Health(Condition.RUNNING)
     if reply.seconds is not None:
         if reply.seconds < SLOW_S:
             return Health(Condition.RUNNING, reply.seconds)
         return Health(Condition.SLOW, reply.seconds, f"it is slow: it answers after {reply.seconds:.1f} s")
-    if not reply.served:
-        return Health(Condition.STARTING, detail=STARTING)
-    return _why_silent(node)
+    return _why_silent(node, served=reply.served)
 
 
-def _why_silent(node: ObservedNode) -> Health:
-    if node.up_s is not None and node.up_s < _STARTING_S:
+def _why_silent(node: ObservedNode, *, served: bool) -> Health:
+    young = node.up_s is not None and node.up_s < _STARTING_S
+    if served and young:
         return Health(Condition.STARTING, detail="it is starting: it does not answer yet")
-    return Health(Condition.FROZEN, detail="it is frozen: it runs, and does not answer")
+    if served:
+        return Health(Condition.FROZEN, detail="it is frozen: it runs, and does not answer")
+    if young or node.up_s is None:
+        return Health(Condition.STARTING, detail=STARTING)
+    told = f"it has been running for more than {_STARTING_S:g} s and serves no connection"
+    return Health(Condition.UNREACHABLE, detail=f"{told} (`provision doctor` looks for the reason)")

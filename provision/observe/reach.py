@@ -28,6 +28,11 @@ def why_not_running(node: ObservedNode) -> str:
     return f"it waits: {node.waits_for}" if node.waits_for else NOT_RUNNING[node.state]
 
 
+def why_cut_off(node: ObservedNode) -> str:
+    """Why a node that runs answers nothing, if nobody can find it."""
+    return f"it is cut off: {node.astray} (`provision up` connects it again)"
+
+
 def security_of_nodes(observed: ObservedEnvironment) -> Security:
     """How the listeners of an environment are secured."""
     return security_in(observed.about.security if observed.about else "")

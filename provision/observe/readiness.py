@@ -17,7 +17,7 @@ from provision.observe.ensemble import way_to
 from provision.observe.health import Health, silence_of
 from provision.observe.leaders import LEADER, SILENT, ensemble_modes
 from provision.observe.listeners import silent_listeners
-from provision.observe.reach import access_to, why_not_running
+from provision.observe.reach import access_to, why_cut_off, why_not_running
 from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment
 from provision.runtime.base import Runtime
 
@@ -69,14 +69,14 @@ def assess(
     access = access.to({n: at for n, at in access.brokers.items() if Role.BROKER.node(n) in wanted})
     answers = ask_brokers(access)
     missing = missing_for_brokers(answers) or silent_listeners(observed, wanted)
-    if missing:  # a node that nobody finds is the reason, whatever else the brokers miss
+    if missing:
         missing |= silence_of(observed, answers)
-        cut_off = {node.name: node.astray for node in observed.nodes if node.cut_off and node.name in wanted}
-        missing = {**cut_off, **missing, **cut_off}
-    if missing or not access.brokers:
+    # Nodes that nobody finds are the reason, whatever else is missing, and brokers do not miss all of them.
+    cut_off = {node.name: why_cut_off(node) for node in observed.nodes if node.cut_off and node.name in wanted}
+    if missing or cut_off or not access.brokers:
         quorum = _missing_for_quorum(runtime, observed, ask_inside=ask_inside)
         level = Level.PROCESS if quorum is None or quorum else Level.QUORUM
-        return Assessment(observed, level, quorum or missing, answers.best)
+        return Assessment(observed, level, {**cut_off, **(quorum or missing), **cut_off}, answers.best)
     missing = missing_for_topics(answers, access, topics)
     if missing and ignore_moves:
         missing = missing_for_topics(_with_moves(observed, answers), access, topics)

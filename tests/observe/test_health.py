@@ -27,6 +27,7 @@ from tests.refusing import refusing
 Place = Callable[[ExitStack], str]
 OLD, YOUNG = 3600.0, 1.0
 _LATE_S, _LONG_S = 0.2, 60.0
+UNSERVED = "it has been running for more than 30 s and serves no connection (`provision doctor` looks for the reason)"
 
 
 def _limits(monkeypatch: pytest.MonkeyPatch, slow_s: float, patience_s: float) -> None:
@@ -103,11 +104,15 @@ def _zookeeper_late(stack: ExitStack) -> str:
         ("broker-1", _silent, YOUNG, Condition.STARTING),
         ("broker-1", _closed, YOUNG, Condition.STARTING),
         ("broker-1", _hangs_up, YOUNG, Condition.STARTING),
+        ("broker-1", _closed, None, Condition.STARTING),
+        ("broker-1", _closed, OLD, Condition.UNREACHABLE),
+        ("broker-1", _hangs_up, OLD, Condition.UNREACHABLE),
         ("zookeeper-1", _zookeeper, OLD, Condition.RUNNING),
         ("zookeeper-1", _zookeeper_late, OLD, Condition.SLOW),
         ("zookeeper-1", _silent, OLD, Condition.FROZEN),
         ("zookeeper-1", _silent, YOUNG, Condition.STARTING),
         ("zookeeper-1", _closed, YOUNG, Condition.STARTING),
+        ("zookeeper-1", _closed, OLD, Condition.UNREACHABLE),
     ],
 )
 def test_how_a_running_node_answers_is_its_condition(
@@ -122,7 +127,10 @@ def test_how_a_running_node_answers_is_its_condition(
     assert found.condition == expected
     assert (found.answer_s is not None) is (expected in (Condition.RUNNING, Condition.SLOW))
     assert bool(found.detail) is (expected is not Condition.RUNNING)
-    assert expected is Condition.RUNNING or expected.value in found.detail
+    if expected is Condition.UNREACHABLE:
+        assert found.detail == UNSERVED
+    else:
+        assert expected is Condition.RUNNING or expected.value in found.detail
 
 
 @pytest.mark.parametrize("state", [state for state in NodeState if state is not NodeState.RUNNING])
@@ -156,16 +164,28 @@ def test_what_has_no_port_here_cannot_be_asked() -> None:
     assert health_of(ObservedEnvironment("one", "fake", nodes=(there,)))["controller-1"].condition == "running"
 
 
+@pytest.mark.parametrize("node", ["zookeeper-1", "controller-1", "broker-1"])
+def test_what_nobody_can_find_is_not_asked(node: str) -> None:
+    role = node.partition("-")[0]
+    there = ObservedNode(node, role, NodeState.RUNNING, "", astray="it is not in the network one", cut_off=True)
+    found = health_of(ObservedEnvironment("one", "fake", nodes=(there,)))[node]
+    assert found == Health(
+        Condition.UNREACHABLE, None, "it is cut off: it is not in the network one (`provision up` connects it again)"
+    )
+
+
 def test_why_a_broker_is_silent_is_told_while_it_is_waited_for() -> None:
-    ages = {1: OLD, 2: YOUNG, 3: None, 4: OLD}
+    ages = {1: OLD, 2: YOUNG, 3: None, 4: OLD, 5: YOUNG}
     nodes = tuple(
         ObservedNode(f"broker-{number}", "broker", NodeState.RUNNING, "", "127.0.0.1:1", up_s=up_s)
         for number, up_s in ages.items()
     )
-    answers = BrokerAnswers({}, dict.fromkeys(ages, "it does not answer in time"), frozenset({4}))
+    answers = BrokerAnswers({}, dict.fromkeys(ages, "it does not answer in time"), frozenset({4, 5}))
     assert silence_of(ObservedEnvironment("one", "fake", nodes=nodes), answers) == {
         "broker-1": "it is frozen: it runs, and does not answer",
         "broker-2": "it is starting: it does not answer yet",
+        "broker-4": UNSERVED,
+        "broker-5": "it is starting: it serves no connection yet",
     }
 
 
