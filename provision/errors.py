@@ -109,7 +109,7 @@ class NodeGone(ProvisionError):
 
 
 class NodeFailed(ProvisionError):
-    """A node exited during a wait for it; `port_taken` is whether one of its ports was used by something else."""
+    """A node exited during a wait for it, or was gone; `port_taken` is whether something else used one of its ports."""
 
     port_taken = False
 

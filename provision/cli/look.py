@@ -77,7 +77,7 @@ def status(
     """Show how ready an environment is, its nodes and its topics."""
     from provision.cli.history import tell_if_killed
     from provision.operations.certificates import ends_soon
-    from provision.operations.status import files_told, status_dict
+    from provision.operations.status import after_loss, files_told, nothing_left, status_dict
     from provision.operations.whose import other_origin
 
     if every and not watching:
@@ -107,6 +107,9 @@ def status(
     ready = "ready" if shown["ready"] else "not ready"
     version = shown["kafka"]["version"] or "(version unknown)"
     say(f"{shown['name']}: {ready} (level {shown['level']}), Kafka {version}, {shown['runtime']}")
+    if lost := nothing_left(assessment.observed):
+        say(f"{lost}: {after_loss(environment.name)}")
+        return
     lacking = bool(assessment.missing)
     engines = {node.name: node.engine for node in assessment.observed.nodes if node.engine}
     further = [("ENGINE", engines)] * bool(engines) + [("LACKS", assessment.missing)] * lacking

@@ -112,8 +112,10 @@ def _state(text: str) -> str:
 
 def _headline(found: "Assessment") -> str:
     from provision.kafka.levels import Level
+    from provision.operations.status import nothing_left
 
-    return f"{'ready' if found.level >= Level.TOPICS else 'not ready'} (level {found.level})"
+    headline = f"{'ready' if found.level >= Level.TOPICS else 'not ready'} (level {found.level})"
+    return ": ".join(filter(None, (headline, nothing_left(found.observed))))
 
 
 def _rows(found: "Assessment") -> Rows:
@@ -144,5 +146,5 @@ def _redraw(looks: Iterator["Assessment | ProvisionError"]) -> None:
             else:
                 headline, rows = f"{found.observed.name}: {_headline(found)}", _rows(found)
             head, body = table_lines(_HEADERS, rows, columns_of(sys.stdout))
-            lines = [f"{time.strftime('%H:%M:%S')} {headline}", *head, *body]
+            lines = [f"{time.strftime('%H:%M:%S')} {headline}", *(head if rows else ()), *body]
             live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)

@@ -139,11 +139,16 @@ class Looking(Described):
         Raises:
             UsageError: `until` is no level.
             NotReady: the time limit has passed; `why` names what is missing.
-            NodeFailed: a node has exited.
+            NodeFailed: a node has exited, or is gone and no command is changing the environment.
         """
+        from provision.operations.changes import changed_by
         from provision.operations.status import wait_for
 
-        return wait_for(self.runtime, self.name, required(until), _names_of(topics), Patience(timeout_s), self._tell)
+        def changing() -> bool:
+            return changed_by(self.home, self.name, self.runtime) is not None
+
+        patience, names = Patience(timeout_s), _names_of(topics)
+        return wait_for(self.runtime, self.name, required(until), names, patience, self._tell, changing=changing)
 
     def others_of_file(self) -> tuple[str, ...]:
         """Environments of other names that were made from its file: under a name that it had, or with `--set`."""

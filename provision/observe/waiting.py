@@ -19,6 +19,8 @@ from provision.observe.exits import check_beside, failure_of, was_stopped
 from provision.observe.health import Condition, explained, health_of, with_halted
 from provision.observe.reach import access_to
 from provision.observe.readiness import Assessment, assess, with_members
+from provision.observe.remembered import read_settings, with_remembered
+from provision.plan.listing import listed
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
@@ -36,6 +38,10 @@ class Wait:
     Each wait may use the full `patience` from its beginning. `timings` records the seconds by level since `began`, a
     `time.monotonic()` value. With `ignore_moves`, replicas that a reassignment is adding are not waited for. Without
     `restarts`, no node is started again.
+
+    With `changing`, which tells whether a command is changing the environment, this is a wait for the whole of it, as
+    `status` sees it: also for nodes that only others remember, or that a signal has stopped. One that is gone ends the
+    wait, unless that command may be about to make it.
     """
 
     runtime: Runtime
@@ -45,22 +51,24 @@ class Wait:
     tell: Listener
     ignore_moves: bool = False
     restarts: bool = True
+    changing: Callable[[], bool] | None = None
     began: float = field(default_factory=time.monotonic)
     timings: dict[str, float] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
     _restarted: dict[str, Patience] = field(default_factory=dict)
+    _settings: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     def until(self, level: Level, topics: Collection[str] | None, members: Collection[str] = ()) -> Assessment:
         """Poll until the environment has reached `level`, and these members of the ensemble are part of it.
 
         Raises:
-            NodeFailed: a node exited; has the errors in its log, and the reason if it is known.
+            NodeFailed: a node exited; has the errors in its log, and the reason if it is known. Or it is gone.
             NotReady: the time limit has passed; names what is missing.
             Interrupted: the wait was cancelled.
         """
 
-        def ask(observed: ObservedEnvironment) -> Assessment:
-            assessment = assess(
+        def assessed(observed: ObservedEnvironment) -> Assessment:
+            return assess(
                 self.runtime,
                 observed,
                 topics,
@@ -68,6 +76,14 @@ class Wait:
                 ask_inside=level is Level.QUORUM,
                 ignore_moves=self.ignore_moves,
             )
+
+        def ask(observed: ObservedEnvironment) -> Assessment:
+            assessment = assessed(observed)
+            if self.changing:
+                if assessment.level >= level and (seen := with_halted(observed, self.runtime)) is not observed:
+                    assessment = assessed(seen)  # brokers need not miss what a signal has stopped
+                assessment = with_remembered(assessment, read_settings(self.runtime, observed, self._settings))
+                self._check_gone(assessment, self.changing)
             if assessment.level >= level:
                 assessment = with_members(assessment, self.runtime, members)
             self._report(assessment, level)
@@ -177,6 +193,20 @@ class Wait:
                 error.port_taken = failure is not None and failure.port_taken
                 raise error
 
+    def _check_gone(self, assessment: Assessment, changing: Callable[[], bool]) -> None:
+        """Raise if nodes are not there and nobody is about to make them, with data or without."""
+        gone = [name for name in assessment.missing if assessment.observed.node(name) is None]
+        if not gone or changing():
+            return
+        there = self.runtime.observe(self.environment)  # the command may have ended since the first look
+        if still := [name for name in gone if there.node(name) is None]:
+            raise NodeFailed(
+                f"{listed(still)} {'is' if len(still) == 1 else 'are'} gone",
+                node=still[0],
+                why="\n".join(f"{name}: {assessment.missing[name]}" for name in still),
+                hint=f"`provision up {self.environment}` makes what is gone again, or says what of it is lost for good",
+            )
+
     def _log_of(self, node: str) -> list[str] | None:
         """The last lines of a node's log; None if it has gone since it was seen, which the next look tells."""
         try:
@@ -201,6 +231,8 @@ class Wait:
         log = (self._log_of(name) if reads else None) or []
         known = explain(log)
         otherwise = "raise --timeout, or look at `provision logs`"
+        if any(health.condition == Condition.UNREACHABLE for health in told.values()):
+            otherwise = f"`provision doctor {self.environment}` looks for the reason; or raise --timeout"
         if frozen:
             otherwise = f"`provision restart {self.environment} {frozen}` ends it and starts it again"
         error = NotReady(

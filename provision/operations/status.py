@@ -4,7 +4,7 @@ All of this needs only the environment's name, because everything necessary is r
 environment file, if given, adds what is declared and may be missing.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,7 +23,7 @@ from provision.observe.files import files_of
 from provision.observe.health import explained, health_of, with_halted
 from provision.observe.reach import known_listeners
 from provision.observe.readiness import Assessment, assess
-from provision.observe.remembered import remembered, settings_in
+from provision.observe.remembered import settings_in, with_remembered
 from provision.observe.waiting import Wait
 from provision.plan.observed import NodeState, ObservedEnvironment, ObservedNode
 from provision.runtime.base import Runtime
@@ -71,12 +71,25 @@ def with_nodes(observed: ObservedEnvironment) -> ObservedEnvironment:
     """An environment that has been seen, if it has nodes.
 
     Raises:
-        UsageError: it has only kept data.
+        UsageError: it has only kept data, or not even these.
     """
+    name = observed.name
+    if lost := nothing_left(observed):
+        raise UsageError(lost, hint=after_loss(name))
     if not observed.nodes:
-        name = observed.name
         raise UsageError(f"{name} has no nodes, only kept data", hint=f"`provision up {name}` creates them")
     return observed
+
+
+def nothing_left(observed: ObservedEnvironment) -> str:
+    """That an environment has lost all of its nodes with their data, or never had any; empty if it has some."""
+    is_empty = not observed.nodes and not observed.storages
+    return f"{observed.name} has neither nodes nor storages, only what was made around them" if is_empty else ""
+
+
+def after_loss(name: str) -> str:
+    """What can be done if nothing of the nodes is left."""
+    return f"`provision up {name}` creates them, `provision down {name}` removes the rest"
 
 
 def status(runtime: Runtime, name: str, topics: Collection[str] | None = None) -> Assessment:
@@ -94,15 +107,12 @@ def status(runtime: Runtime, name: str, topics: Collection[str] | None = None) -
     }
     for node, reason in reasons.items():
         health[node] = replace(health[node], detail=": ".join(filter(None, (health[node].detail, reason))))
-    gone = remembered(observed, assessment.cluster, {node: settings_in(one.files or ()) for node, one in read.items()})
-    missing = {**assessment.missing, **{node: f"it is not there: {who}" for node, who in gone.items()}}
+    whole = with_remembered(assessment, {node: settings_in(one.files or ()) for node, one in read.items()})
     return replace(
-        assessment,
-        level=Level.NONE if gone else assessment.level,
+        whole,
         health=health,
-        missing=explained(missing, health),
+        missing=explained(whole.missing, health),
         edited={node: None if one.files is None else is_edited(node, one.files) for node, one in read.items()},
-        lost=tuple(sorted(gone)),
     )
 
 
@@ -205,9 +215,16 @@ def _health(assessment: Assessment, node: str) -> dict[str, Any]:
     return {"condition": str(health.condition), "answer_ms": answer_ms, "edited": assessment.edited.get(node)}
 
 
-def wait_for(
-    runtime: Runtime, name: str, level: Level, topics: Collection[str] | None, patience: Patience, tell: Listener
+def wait_for(  # noqa: PLR0913 what is waited for, for how long, and beside whom
+    runtime: Runtime,
+    name: str,
+    level: Level,
+    topics: Collection[str] | None,
+    patience: Patience,
+    tell: Listener,
+    *,
+    changing: Callable[[], bool] = lambda: False,
 ) -> Assessment:
-    """Wait until the environment has reached `level`."""
+    """Wait until the environment has reached `level` as a whole; `changing` is whether a command is changing it."""
     nodes = _all_nodes(require_nodes(runtime, name))
-    return Wait(runtime, name, nodes, patience, tell).until(level, topics)
+    return Wait(runtime, name, nodes, patience, tell, changing=changing).until(level, topics)

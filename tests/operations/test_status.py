@@ -9,7 +9,7 @@ import pytest
 from provision.cli.run import run
 from provision.cluster.model import RenderedFile
 from provision.common.values import replace
-from provision.errors import NotReady, StorageLost, Unavailable
+from provision.errors import NodeFailed, StorageLost, Unavailable
 from provision.kafka.levels import Level
 from provision.operations.status import status, status_dict
 from provision.runtime.fake import FakeRuntime
@@ -46,9 +46,9 @@ def test_waiting_does_not_overlook_it(tmp_path: Path, monkeypatch: pytest.Monkey
     runtime.remove_node(NAME, "broker-3")
     from provision.environment import Environment
 
-    with pytest.raises(NotReady) as raised:
-        Environment.named(NAME).wait(Level.PROCESS, timeout_s=0.2)
-    assert "broker-3" in raised.value.why
+    with pytest.raises(NodeFailed) as raised:
+        Environment.named(NAME).wait(Level.PROCESS, timeout_s=60.0)
+    assert raised.value.why == "broker-3: it is not there"
 
 
 def edit(runtime: FakeRuntime, node: str, change: Callable[[bytes], bytes]) -> None:
