@@ -101,6 +101,19 @@ def test_elsewhere_than_on_a_terminal_each_change_is_a_line(runtime: SpokenRunti
     assert err == ""
 
 
+def test_an_environment_that_loses_everything_says_so(runtime: SpokenRuntime, watched: Watched) -> None:
+    def lose() -> None:
+        for node in NODES:
+            runtime.remove_node(NAME, node)
+            runtime.remove_storage(NAME, node, delete_data=True)
+
+    changes = _changes(watched(lose)[0])
+    left = f"{NAME} has neither nodes nor storages, only what was made around them"
+    assert changes[5] == f"environment: not ready (level none): {left} (was not ready (level quorum))"
+    assert len(changes) == 10
+    assert all(line.endswith(": gone (was running)") for line in changes[6:])
+
+
 def test_a_change_during_the_first_look_does_not_end_it(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     look, changing = Environment.status, [NodeGone(NAME, "broker-1")]
 
