@@ -1,5 +1,6 @@
 """Which environment each test gets, and what is told if it is wrong or cannot be started."""
 
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -90,8 +91,8 @@ class Choice:
             # If the description is valid, it is the cluster itself that cannot be had.
             if asking and wanted and wanted.problem is None and not isinstance(failure, AlreadyFailed):
                 error.add(f"{asking}this cluster")
-        except OSError as failure:  # of the home, or of the file
-            error = ProvisionError(str(failure))
+        except Exception as failure:  # noqa: BLE001 raised again unless it has a meaning here
+            error = _as_ours(failure)
         if wrong:
             wrong.add(f"{asking}that")
             pytest.fail(as_told(wrong), pytrace=False)
@@ -176,6 +177,17 @@ def asked_rightly(item: pytest.Item) -> dict[str, Any]:
     except UsageError as error:
         told = as_told(error)
     pytest.fail(told, pytrace=False)
+
+
+def _as_ours(failure: Exception) -> ProvisionError:
+    """What tells an error of the home, of the file, or of a plugin that forbids connections; any other is raised."""
+    if isinstance(failure, OSError):
+        return ProvisionError(str(failure))
+    *_, (frame, _) = traceback.walk_tb(failure.__traceback__)
+    if frame.f_globals.get("__name__") != "pytest_socket":  # its warnings may be errors, too
+        raise failure
+    hint = "`--allow-hosts=127.0.0.1 --allow-unix-socket` allows those to Kafka"
+    return ProvisionError("tests may not open connections", why=f"pytest-socket blocks them: {failure}", hint=hint)
 
 
 def as_told(error: ProvisionError) -> str:
