@@ -16,6 +16,7 @@ from requests.utils import get_environ_proxies
 from provision.errors import PartlyApplied, ProvisionError, StorageLost, Unavailable
 from provision.runtime.base import port_forbidden, port_taken
 from provision.runtime.docker.engine import Engine, chosen_engine
+from provision.runtime.docker.sdk import Client
 
 CALL_TIMEOUT_S = 60
 _ANSWER_S = 5
@@ -76,9 +77,7 @@ def _require_listener(engine: Engine) -> None:
 
 def _client(engine: Engine, version: str, timeout_s: int) -> docker.DockerClient:
     options: dict[str, Any] = {"tls": engine.tls} if engine.tls else {}
-    client = docker.DockerClient(
-        base_url=engine.address, version=version, timeout=timeout_s, max_pool_size=_CONNECTIONS, **options
-    )
+    client = Client(base_url=engine.address, version=version, timeout=timeout_s, max_pool_size=_CONNECTIONS, **options)
     # Else a proxy would be asked for this machine too, and `.netrc` or REQUESTS_CA_BUNDLE would change the requests.
     client.api.trust_env = False
     if not engine.is_loopback:
