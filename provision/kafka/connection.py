@@ -97,8 +97,11 @@ def producer(access: Access, **options: object) -> "KafkaProducer":
 
 
 def _opened(client: Any, access: Access, **options: object) -> Any:  # noqa: ANN401 the library's classes
+    from provision.kafka.library import keep_time
+
     from provision.kafka.translation import translated
 
+    keep_time()
     if not access.brokers:
         hint = "`provision status` shows the nodes"
         raise Unavailable("no broker can be reached", why=access.why_down, hint=hint)

@@ -9,6 +9,10 @@ circular imports allow.
 The library describes each message in a file, which it reads with a function of which Python 3.11 and 3.12 warn, for
 each of hundreds of files, and wherever one is first needed. Filters for warnings belong to the program, or to the test,
 and cannot be set for one thread; so the library gets a function that does the same without a warning.
+
+The library bounds each wait with `time.monotonic`, and makes its requests from timers that this clock drives. Tests of
+an application stop that clock (freezegun); then nothing that is asked of the library ends. So its modules get one that
+goes on.
 """
 
 import importlib
@@ -16,8 +20,11 @@ import importlib.util
 import logging
 import sys
 import threading
+import time
 from importlib.resources import files
 from types import ModuleType, SimpleNamespace
+
+from provision.common.clocks import running_s
 
 _NAME = "kafka"
 _PARTS = (f"{_NAME}.protocol.consumer", f"{_NAME}.protocol.admin")
@@ -42,6 +49,29 @@ class _Package(ModuleType):
             return self.__dict__[name]
         except KeyError:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}", name=name, obj=self) from None
+
+
+class _Time(ModuleType):
+    """The module `time`, with a clock and a pause that nobody replaces; the Unix time is what the program is told."""
+
+    monotonic = staticmethod(running_s)
+
+    @staticmethod
+    def sleep(pause_s: float) -> None:
+        threading.Event().wait(pause_s)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(time, name)
+
+
+_TIME = _Time("time")
+
+
+def keep_time() -> None:
+    """Give the library's modules that are loaded a clock that goes on; to be called once its clients are loaded."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{_NAME}.") and vars(module).get("time") is time:
+            vars(module)["time"] = _TIME
 
 
 def _read_text(package: str | ModuleType, name: str) -> str:

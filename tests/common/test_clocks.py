@@ -1,18 +1,15 @@
 """Tests of an application replace the clocks of the module `time`; what runs beside them is not misled."""
 
-import time
-
 import pytest
 
 from provision.common import clocks
 from provision.common.patience import Patience
+from tests.stopped_clocks import stop_clocks
 
 
 @pytest.fixture
 def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clocks of `time`, as libraries for tests freeze them."""
-    for name in ("time", "monotonic", "perf_counter"):
-        monkeypatch.setattr(time, name, lambda: 1e5)
+    stop_clocks(monkeypatch)
 
 
 @pytest.mark.usefixtures("frozen")

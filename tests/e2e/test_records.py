@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from provision.errors import Interrupted, KafkaRefused, ProvisionError, UsageErr
 from provision.kafka import writing
 from provision.kafka.partitioning import partition_of
 from tests.engine import Provision, wait_until, write_environment
+from tests.stopped_clocks import ended, stop_clocks
 
 CODECS: tuple[Codec, ...] = ("gzip", "snappy", "lz4", "zstd")
 HOSTILE = {
@@ -199,6 +200,27 @@ def test_reading_to_the_end_ends_where_the_topic_ended_when_it_began(provision: 
     assert read | {record.value for record in reading} == {b"1", b"2"}
     lines = provision.ok("consume", running, "ended", "--from-beginning", "--to-end").splitlines()
     assert sorted(lines) == ["1", "2", "late", "late", "late"]
+
+
+READINGS: Mapping[str, Callable[[Environment], object]] = {
+    "so many records": lambda environment: len(list(environment.consume("timed", limit=2))),
+    "to the end": lambda environment: len(list(environment.consume("timed", to_end=True))),
+    "until nothing comes": lambda environment: len(list(environment.consume("timed", idle_s=0.5))),
+    "what is committed": lambda environment: len(_all_of(environment, "timed", "read_committed")),
+    "what a group has left": lambda environment: 2 - environment.has_read_all("timed", ["timed"]),
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_where_the_clocks_of_the_program_stand_still_reading_ends(
+    provision: Provision, running: str, monkeypatch: pytest.MonkeyPatch, reading: str
+) -> None:
+    environment = Environment.named(running, home=provision.home)
+    if "timed" not in _topics(provision, running):
+        environment.create_topic("timed")
+        environment.produce("timed", [(None, b"1"), (None, b"2")])
+    stop_clocks(monkeypatch)
+    assert ended(lambda: READINGS[reading](environment)) == 2
 
 
 LEAVES = """
