@@ -7,7 +7,6 @@ write lists of the classes that they load, and of these lists the archives are m
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from provision.catalogue.versions import ZOOKEEPER
 from provision.cluster.model import Cluster, Node, Role
 from provision.cluster.resolve import resolve_without_ports
 from provision.common import spare, told_passwords
+from provision.common.clocks import now_s
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
@@ -136,7 +136,7 @@ def warm_when_idle(
         processors = max(1, int(spare.spare().processors * _SHARE))
         spare.stand_back(processors)
         runtime.stand_back(processors)
-        me = Trainer(environment=name, runtime=runtime.kind, process=ProcessIdentity.of(), since_s=time.time())
+        me = Trainer(environment=name, runtime=runtime.kind, process=ProcessIdentity.of(), since_s=now_s())
         with _noted(home, me):
             if not _becomes_idle(lambda: _is_wanted(home, me) and not runtime.observe(name).is_absent):
                 tell(Notice("no archives are trained: the machine is busy, or the environment is gone"))

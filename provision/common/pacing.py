@@ -1,10 +1,10 @@
 """Hand things on at a steady rate."""
 
 import math
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from provision.common.clocks import running_s
 from provision.common.offloading import pause
 from provision.errors import UsageError
 
@@ -17,7 +17,7 @@ def paced(
     per_s: float,
     *,
     sleep: Callable[[float], None] = pause,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = running_s,
 ) -> Iterator[T]:
     """The same things, at most so many a second on average, counted from the first.
 

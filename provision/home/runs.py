@@ -1,12 +1,12 @@
 """The directories in which the processes of a test run agree about its environments: one for each run."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from provision.common.clocks import now_s
 from provision.common.notes import DamagedNote, read_note
 from provision.common.own_directories import is_own, make_own
 from provision.common.process_identity import ProcessIdentity
@@ -82,7 +82,7 @@ def kept(home: Path) -> Iterator[Kept]:
                 continue
             note = directory / f"{key}.json"
             known = read_note(note, dict[str, str]) or {}
-            if not ("starting" in known and time.time() - note.stat().st_mtime < _START_S):
+            if not ("starting" in known and now_s() - note.stat().st_mtime < _START_S):
                 yield Kept(key, known.get("name", ""), files_about(directory, key))
 
 

@@ -1,9 +1,8 @@
 """How promptly nodes answer: each is asked something that costs it nothing, on its own, for a bounded time."""
 
-import time
-
 from msgspec import Struct
 
+from provision.common.clocks import running_s
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, NotServing, ask
 from provision.kafka.zookeeper import SERVER_STATUS, Keys, connected
@@ -24,24 +23,24 @@ def ask_broker(access: Access, broker: int, timeout_s: float) -> Reply:
     import kafka  # noqa: F401 the package first
     from kafka.protocol.metadata import ApiVersionsRequest
 
-    began = time.monotonic()
+    began = running_s()
     try:
         ask(access, broker, ApiVersionsRequest(version=0), timeout_s)
     except NotServing:
         return UNSERVED
     except NotAnswering:
         return Reply(None)
-    return Reply(time.monotonic() - began)
+    return Reply(running_s() - began)
 
 
 def ask_zookeeper(address: str, keys: Keys | None, timeout_s: float) -> Reply:
     """How soon a ZooKeeper node at `host:port` says how it is (`srvr`), whether it is part of a quorum or not."""
-    began = time.monotonic()
+    began = running_s()
     try:
         with connected(address, keys, timeout_s) as connection:
-            connection.settimeout(max(timeout_s - (time.monotonic() - began), 0.001))
+            connection.settimeout(max(timeout_s - (running_s() - began), 0.001))
             connection.sendall(SERVER_STATUS.encode())
-            return Reply(time.monotonic() - began) if connection.recv(1) else UNSERVED
+            return Reply(running_s() - began) if connection.recv(1) else UNSERVED
     except TimeoutError:
         return Reply(None)
     except OSError:

@@ -5,7 +5,6 @@ The records go through a topic that is created for this and deleted afterwards. 
 broker is asked itself.
 """
 
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from kafka.protocol.producer import ProduceRequest
 from kafka.record import MemoryRecords, MemoryRecordsBuilder
 
 from provision.cluster.model import Role
+from provision.common.clocks import now_s
 from provision.common.interrupts import shielded
 from provision.common.patience import Patience
 from provision.common.values import replace
@@ -190,7 +190,7 @@ class _Probe:
 
     def _write(self, partition: int) -> str:
         builder = MemoryRecordsBuilder(_MAGIC, _UNCOMPRESSED, _FETCHED_BYTES)
-        builder.append(timestamp=int(time.time() * 1000), key=None, value=self._record(partition), headers=[])
+        builder.append(timestamp=int(now_s() * 1000), key=None, value=self._record(partition), headers=[])
         builder.close()
         of = ProduceRequest.TopicProduceData
         data = of.PartitionProduceData(index=partition, records=bytes(builder.buffer()))

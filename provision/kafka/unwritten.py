@@ -4,7 +4,6 @@ If a broker refuses a record, it refuses all that came with it in one batch. So 
 those that failed, by what the topic takes.
 """
 
-import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +12,7 @@ import provision.kafka.library  # noqa: F401 the library first
 from kafka.errors import KafkaTimeoutError, SaslAuthenticationFailedError, for_code
 from kafka.protocol.admin.configs import DescribeConfigsRequest
 
+from provision.common.clocks import now_s
 from provision.errors import KafkaRefused, ProvisionError, Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import ask_any
@@ -81,7 +81,7 @@ def _keyless(access: Access, topic: str, refused: Sequence[Sent]) -> KafkaRefuse
 
 def _untimely(access: Access, topic: str, refused: Sequence[Sent]) -> KafkaRefused | None:
     settings = _settings_if_told(access, topic, {*_BEFORE, *_AFTER})
-    now_ms = int(time.time() * 1000)
+    now_ms = int(now_s() * 1000)
     for one in refused:
         if one.timestamp_ms is None:
             continue

@@ -6,10 +6,10 @@ written from the events, from the first action on: a command that changes nothin
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from provision.common.clocks import now_s, running_s
 from provision.common.interrupts import leaving, shielded
 from provision.common.patience import Patience
 from provision.errors import Busy, Interrupted, ProvisionError, Refused, Unavailable
@@ -121,7 +121,7 @@ class _Held(Change):
         super().__init__(self._on_event)
         self._name, self._holder, self._listener = name, holder, tell
         self._patience, self._force = patience, force
-        self._began_s = time.monotonic()
+        self._began_s = running_s()
         self._lock = HomeLock(home.directory, name)
         self._holds: dict[str, Hold] = {}
         self._runtimes: list[Runtime] = []
@@ -284,10 +284,12 @@ class _Held(Change):
             if error is None and self._last:
                 self._begin()
             if self._begun:
-                taken_s, now_s = time.monotonic() - self._began_s, time.time()
+                taken_s, ended_s = running_s() - self._began_s, now_s()
                 undone = self._rolled_back
                 self._tell_environment(error, taken_s)
-                self._write(lambda journal: journal.end(self._holder.token, now_s, taken_s, error, rolled_back=undone))
+                self._write(
+                    lambda journal: journal.end(self._holder.token, ended_s, taken_s, error, rolled_back=undone)
+                )
 
     def _tell_environment(self, error: BaseException | None, taken_s: float) -> None:
         """Let the environment, if it is there, know of the change too: other homes have journals of their own."""

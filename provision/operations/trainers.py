@@ -4,11 +4,11 @@
 """
 
 import os
-import time
 from contextlib import suppress
 
 from provision.cluster.model import Cluster
 from provision.common import spare
+from provision.common.clocks import now_s
 from provision.common.process_identity import ProcessIdentity
 from provision.common.whole_files import left_drafts
 from provision.errors import ProvisionError, UsageError
@@ -61,9 +61,7 @@ def begin(home: Home, source: Source, runtime: Runtime, tell: Listener) -> None:
         pid = apart.start(home.directory, "warm", file, *settings, "--when-idle", PROVISION_CACHE=str(home.cache))
         with suppress(UsageError):  # it has ended already
             process = ProcessIdentity.of(pid)
-            home.trainers.note(
-                Trainer(environment=source.name, runtime=runtime.kind, process=process, since_s=time.time())
-            )
+            home.trainers.note(Trainer(environment=source.name, runtime=runtime.kind, process=process, since_s=now_s()))
             tell(Notice("archives for faster starts are trained in the background; `--no-warm` leaves that out"))
     except (ProvisionError, OSError) as error:
         tell(Notice(f"no archives are trained in the background: {error}"))

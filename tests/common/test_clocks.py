@@ -3,6 +3,7 @@
 import pytest
 
 from provision.common import clocks
+from provision.common.pacing import paced
 from provision.common.patience import Patience
 from tests.stopped_clocks import stop_clocks
 
@@ -28,3 +29,15 @@ def test_a_wait_ends_all_the_same() -> None:
         looks += 1
         assert looks < 1000
     assert patience.is_over
+
+
+@pytest.mark.usefixtures("frozen")
+def test_a_rate_is_kept_all_the_same() -> None:
+    paused_s: list[float] = []
+
+    def pause(pause_s: float) -> None:
+        paused_s.append(pause_s)
+        Patience(pause_s).pause(pause_s)
+
+    assert list(paced(range(10), 100, sleep=pause)) == list(range(10))
+    assert max(paused_s) < 0.02

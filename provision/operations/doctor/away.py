@@ -1,13 +1,13 @@
 """Why a broker is missing from the in-sync replicas of its partitions, and what brings it back."""
 
 import re
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from provision.cluster.model import Role
+from provision.common.clocks import now_s
 from provision.operations.doctor.facts import Facts, NodeFacts, known
 from provision.operations.doctor.findings import Repair, starting
 from provision.plan.observed import NodeState, ObservedNode, ObservedPartition
@@ -150,7 +150,7 @@ def is_listed(replicas: str, partition: int, broker: int) -> bool:
 
 
 def _is_within(since_s: float | None, duration_s: float) -> bool:
-    return since_s is not None and time.time() - since_s < duration_s
+    return since_s is not None and now_s() - since_s < duration_s
 
 
 def passing(facts: Facts) -> frozenset[str]:

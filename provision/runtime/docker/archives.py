@@ -6,7 +6,6 @@ on another machine. An image's id stands for its JVM and its jars; the class pat
 
 import hashlib
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from msgspec import Struct
 
 from provision.cluster.layout import NODE_HOME
 from provision.cluster.model import Cluster, Node
+from provision.common.clocks import now_s
 from provision.common.values import replace
 from provision.errors import ProvisionError, Unavailable
 from provision.runtime import archives
@@ -190,7 +190,7 @@ class DockerArchives(Archives):
                     CLASS_PATH: class_path,
                     JAVA: str(java),
                     SIZE: str(found["size"]),
-                    spec.CREATED: f"{time.time():.3f}",
+                    spec.CREATED: f"{now_s():.3f}",
                 }
                 kept = self._filled(cluster, node, labels, stream)
             for name in former:

@@ -4,13 +4,13 @@ An engine waits for such a command as long as the container, though that may be 
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from docker.errors import APIError
 
+from provision.common.clocks import running_s
 from provision.common.patience import Patience
 from provision.plan.observed import WAS_KILLED
 from provision.runtime.base import NOT_ENDED
@@ -42,7 +42,7 @@ def run(api: Any, container: str, command: Sequence[str]) -> tuple[int, str]:  #
         output = api.exec_start(execution["Id"])
         return api.exec_inspect(execution["Id"])["ExitCode"], output.decode(errors="replace")
 
-    late, began = (NOT_ENDED, f"it has not ended within {LIMIT_S} s"), time.monotonic()
+    late, began = (NOT_ENDED, f"it has not ended within {LIMIT_S} s"), running_s()
     try:
         code, output = within(LIMIT_S + _MARGIN_S, ask, late)
     except APIError:
@@ -51,7 +51,7 @@ def run(api: Any, container: str, command: Sequence[str]) -> tuple[int, str]:  #
         return _KILLED
     if code in _CANNOT_RUN and _ends(api, container):
         return _KILLED
-    is_late = code > _ENDED_BY_SIGNAL and time.monotonic() - began >= LIMIT_S
+    is_late = code > _ENDED_BY_SIGNAL and running_s() - began >= LIMIT_S
     return late if is_late else (code, output)
 
 

@@ -1,6 +1,5 @@
 """What an engine knows about itself, and about the containers of an environment."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any
 from docker.errors import APIError, NotFound
 
 from provision.cluster.layout import NODE_HOME
+from provision.common.clocks import now_s
 from provision.errors import Unavailable
 from provision.runtime.base import NOT_ENDED
 from provision.runtime.docker import ending, execution, found, networks
@@ -66,9 +66,9 @@ wait
 
 def machine(api: Any) -> Machine:  # noqa: ANN401 the SDK's client has no types
     """The engine and its machine."""
-    before = time.time()
+    before = now_s()
     told = api.info()
-    now = (before + time.time()) / 2
+    now = (before + now_s()) / 2
     at = time_s(told.get("SystemTime", ""))
     return Machine(
         name=f"the Docker engine at {chosen_engine()}",

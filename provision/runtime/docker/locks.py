@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from docker import APIClient
 
+from provision.common.clocks import running_s
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.patience import Patience
 from provision.common.process_identity import ProcessIdentity
@@ -128,12 +129,12 @@ class _EngineHold(Hold):
         self._ended = threading.Event()
         self._lost: Busy | None = None
         self._seen_s = _awake_or_not_s()
-        self._looked_s = time.monotonic()
+        self._looked_s = running_s()
         self._heart = threading.Thread(target=self._beat, name=f"heartbeat of {environment}", daemon=True)
         self._heart.start()
 
     def require_held(self, *, at_once: bool = False) -> None:
-        now_s = time.monotonic()
+        now_s = running_s()
         if self._lost is None and (at_once or now_s - self._looked_s >= _LOOK_EVERY_S):
             try:
                 self._look()

@@ -1,6 +1,5 @@
 """What killed commands leave in an engine beside environments, and the sizes of what is there."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -8,6 +7,7 @@ from typing import Any
 
 from docker import APIClient
 
+from provision.common.clocks import now_s
 from provision.common.notes import DamagedNote, parse_note
 from provision.common.process_identity import ProcessIdentity
 from provision.runtime.base import TOOL_CONTAINER, Remnant
@@ -43,7 +43,7 @@ def _why_left(container: Mapping[str, Any]) -> str:
     if over is not None:
         return f"its command, {process}, has ended" if over else ""
     stopped = container["State"] not in ("running", "paused", "restarting")
-    is_old = time.time() - float(container.get("Created") or 0) > _UNTOLD_S
+    is_old = now_s() - float(container.get("Created") or 0) > _UNTOLD_S
     return "it is stopped, and nobody knows its command" if stopped and is_old else ""
 
 

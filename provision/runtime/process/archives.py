@@ -9,7 +9,6 @@ import json
 import os
 import stat
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,6 +19,7 @@ from msgspec import Struct
 from pydantic import Field
 
 from provision.cluster.model import Cluster, Node
+from provision.common.clocks import now_s
 from provision.common.notes import Note, Seconds
 from provision.common.own_directories import is_own, make_own, remove_tree, require_no_trap
 from provision.common.whole_files import read_whole, write_whole
@@ -162,7 +162,7 @@ class ProcessArchives(Archives):
             java=purpose.java.command,
             java_version=purpose.java.version,
             libs=purpose.libs.as_posix(),
-            made_s=time.time(),
+            made_s=now_s(),
             size=kept.st_size,
             mtime_ns=kept.st_mtime_ns,
             sha256=checksum,
@@ -248,7 +248,7 @@ def _why_left(file: Path) -> str:
     """Why no node can use an archive; empty if one can, or if that may just be in the making."""
     note = known(file.with_suffix(_NOTE_SUFFIX), _Note)
     if note is None:
-        is_young = time.time() - (_made_s(file) or 0) < _UNFINISHED_S
+        is_young = now_s() - (_made_s(file) or 0) < _UNFINISHED_S
         return "" if is_young else "it has no note that says what it is for"
     if not Path(note.java).exists():
         return f"its Java {note.java} is gone"

@@ -8,7 +8,6 @@ process with the same id is never mistaken for it. The mark alone suffices: the 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated
 import psutil
 from pydantic import Field
 
+from provision.common.clocks import now_s
 from provision.common.notes import DamagedNote, Note, Seconds, read_note
 from provision.common.patience import Patience, Pauses
 from provision.common.sessions import OUT_OF_REACH
@@ -251,7 +251,7 @@ def is_paused(process: psutil.Process) -> bool:
 def up_s(process: psutil.Process) -> float | None:
     """For how many seconds it has been there; None if it has just ended."""
     try:
-        return max(time.time() - process.create_time(), 0.0)
+        return max(now_s() - process.create_time(), 0.0)
     except psutil.Error:
         return None
 
