@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +26,7 @@ from provision.errors import (
     Refused,
     UsageError,
 )
-from provision.events import ActionDone, Event, Notice, Planned, silent
+from provision.events import ActionDone, ActionStep, Event, Listener, Notice, Planned, silent
 from provision.kafka.access import Access
 from provision.kafka.levels import Level
 from provision.operations import life
@@ -36,7 +36,7 @@ from provision.operations.status import status, wait_for
 from provision.operations.topics import KafkaCluster, apply_for
 from provision.pipeline import UpOptions, UpResult
 from provision.plan.actions import Action, Kind, Plan, Removal, Verb
-from provision.plan.observed import NodeState
+from provision.plan.observed import WAS_ASKED_TO_STOP, WAS_KILLED, NodeState
 from provision.plan.topic_changes import TOPIC
 from provision.preparing import Prepared
 from provision.resources.rounds import Agree, accept_all
@@ -61,6 +61,7 @@ class Living:
         self.home = self.runtimes.home
         self.kafka = FakeKafka(self.runtime, "living")
         self.told: list[Event] = []
+        self.listen: Listener = self.told.append
         self.file: dict[str, object] = {"name": "living", "brokers": {"nodes": 3}}
 
     @property
@@ -74,6 +75,10 @@ class Living:
         self.path.write_text(yaml.safe_dump(self.file))
         return self
 
+    def tell(self, event: Event) -> None:
+        """Pass on what is told."""
+        self.listen(event)
+
     def plan(self) -> Prepared:
         """What would be done."""
         return preparing.prepare(self.source, self.runtimes)
@@ -82,7 +87,7 @@ class Living:
         """Do it."""
         self.want(**sections)
         self.told.clear()
-        return pipeline.up(self.source, self.runtimes, options, tell=self.told.append, agree=agree)
+        return pipeline.up(self.source, self.runtimes, options, tell=self.tell, agree=agree)
 
     def settles(self, **sections: object) -> list[str]:
         """Do it, and see that it is done; returns what was done, in the order in which it ended."""
@@ -207,6 +212,79 @@ def test_an_interrupt_ends_a_rolling_restart_when_the_node_at_hand_runs_again(
     assert raised.value.why == "restarted before: zookeeper-1; it ended at broker-2"
     assert stopped == ["zookeeper-1", "broker-2"]
     assert {node.state for node in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
+
+
+ENDS = [
+    pytest.param(WAS_ASKED_TO_STOP, (), id="killed command had begun to stop it"),
+    pytest.param(WAS_KILLED, (), id="killed by hand"),
+    pytest.param(None, ["INFO Terminating process due to signal SIGTERM"], id="exit code not known"),
+    pytest.param(1, ["java.lang.OutOfMemoryError: Java heap space"], id="crashed"),
+]
+
+
+def ends_when(living: Living, moment: str, node: str, exit_code: int | None, log: Sequence[str]) -> None:
+    """Let a node end once, at that step of its own."""
+    tell = living.told.append
+
+    def listen(event: Event) -> None:
+        tell(event)
+        if isinstance(event, ActionStep) and (event.resource, event.step) == (node, moment):
+            living.runtime.exit_node("living", node, exit_code, log)
+
+    living.listen = listen
+
+
+@pytest.mark.parametrize(("exit_code", "log"), ENDS)
+@pytest.mark.parametrize("moment", ["waiting until the others can do without it", "stopping"])
+@pytest.mark.parametrize("node", ["broker-1", "broker-2", "zookeeper-1"])
+@pytest.mark.parametrize("change", ["restart", "recreate"])
+def test_a_node_that_ends_between_the_plan_and_its_own_step_is_replaced_all_the_same(
+    living: Living, change: str, node: str, moment: str, exit_code: int | None, log: list[str]
+) -> None:
+    living.settles(topics=[topic(min_insync_replicas=2)])
+    ends_when(living, moment, node, exit_code, log)
+    keys = {"properties": {"num.network.threads": 5}} if change == "restart" else {"heap": "301m"}
+    ensemble = {"properties": {"tickTime": 1999}} if change == "restart" else {"heap": "301m"}
+    done = living.settles(brokers=brokers(**keys), zookeeper=ensemble)
+    assert done == [f"{change} {one}" for one in ("zookeeper-1", "broker-2", "broker-3", "broker-1")]
+    assert {there.state for there in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
+
+
+@pytest.mark.parametrize(("exit_code", "log"), ENDS)
+def test_a_rolling_restart_starts_a_node_that_has_ended_before_its_turn_came(
+    living: Living, exit_code: int | None, log: list[str]
+) -> None:
+    living.settles()
+    ends_when(living, "waiting until the others can do without it", "broker-2", exit_code, log)
+    restarted = restart_rolling(living.runtime, "living", (), Patience(5.0), living.tell)
+    assert restarted == ("zookeeper-1", "broker-2", "broker-3", "broker-1")
+    assert {there.state for there in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
+
+
+def test_another_node_that_ends_keeps_one_from_going_down(living: Living) -> None:
+    living.settles()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ActionStep) and event.resource == "broker-2":
+            living.runtime.exit_node("living", "broker-3", WAS_ASKED_TO_STOP)
+
+    living.listen = listen
+    with pytest.raises(NodeFailed, match="broker-3 is stopped"):
+        living.up(brokers=brokers(heap="301m"))
+    states = {there.name: there.state for there in living.runtime.observe("living").nodes}
+    assert [name for name, state in states.items() if state is not NodeState.RUNNING] == ["broker-3"]
+    living.listen = living.told.append
+    assert living.settles() == ["recreate broker-3", "start broker-3", "recreate broker-2", "recreate broker-1"]
+
+
+@pytest.mark.parametrize("verb", [Verb.MOVE, Verb.JOIN])
+def test_a_step_that_does_not_start_a_node_with_its_data_ends_if_it_has_exited(living: Living, verb: Verb) -> None:
+    living.settles()
+    living.runtime.exit_node("living", "broker-2", WAS_ASKED_TO_STOP)
+    acted: list[Verb] = []
+    with pytest.raises(NodeFailed, match="broker-2 is stopped"):
+        Roller(living.runtime, "living", 1, Patience(5.0), silent).step("broker-2", verb, lambda _: acted.append(verb))
+    assert acted == []
 
 
 def test_what_was_set_by_hand_is_taken_back(living: Living) -> None:

@@ -4,7 +4,8 @@ For each node:
 
 1. wait until everything answers, and until the cluster can do without this node: a broker by the rule in
    `provision.kafka.availability`, a member of an ensemble while the others are a majority;
-2. act on it: stop it, possibly replace its configuration, start it;
+2. act on it: stop it, possibly replace its configuration, start it; one that has ended by then, because somebody else
+   stopped it, or a command that was killed had begun to, is not waited for if the step starts it again;
 3. wait until it is back: a member in its quorum, a broker with every replica in sync, except for those that a
    reassignment is adding.
 
@@ -19,7 +20,7 @@ from msgspec import Struct
 from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role
 from provision.common.patience import Patience
-from provision.errors import NotReady, Unavailable
+from provision.errors import NodeFailed, NotReady, Unavailable
 from provision.events import ActionStep, Event, Listener, NodeReady, NodeWaiting
 from provision.kafka.availability import blockers
 from provision.kafka.levels import Level
@@ -29,11 +30,15 @@ from provision.kafka.zookeeper import has_quorum
 from provision.observe.leaders import SILENT, ensemble_modes
 from provision.observe.reach import access_to
 from provision.observe.waiting import Wait
+from provision.plan.actions import Verb
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime.base import Runtime
 
 _PAUSE_S = 0.3
 _ENSEMBLE_PAUSE_S = 1.0  # without a published port, each request starts a JVM
+
+# With its data: a node that moves begins with none, and must not if it was the only one that had some.
+_STARTS_IT_AGAIN = frozenset({Verb.RESTART, Verb.RECREATE})
 
 Step = Callable[[str], None]
 """Called with each step on a node, for example `stopping`."""
@@ -56,7 +61,8 @@ class Roller(Struct, frozen=True):
 
         Raises:
             NotReady: the cluster could not do without it, or it did not come back, in time.
-            NodeFailed: a node exited meanwhile.
+            NodeFailed: another node exited meanwhile, or this one after its start, or before an `act` that does not
+                start it again with its data.
             Interrupted: it was cancelled before the node was touched, or during a wait.
         """
 
@@ -64,12 +70,20 @@ class Roller(Struct, frozen=True):
             self.tell(ActionStep(node, verb, step))
 
         told("waiting until the others can do without it")
-        self._wait_until_expendable(node)
+        try:
+            self._wait_until_expendable(node)
+        except NodeFailed as error:
+            if error.node != node or verb not in _STARTS_IT_AGAIN or not self._has_ended(node):
+                raise
         self.patience.renewed(f"taking {node} down").check()
         act(told)
         told("waiting until it is back")
         self._wait_for_voter(node)
         self.wait_until_back(node)
+
+    def _has_ended(self, node: str) -> bool:
+        there = self.runtime.observe(self.environment).node(node)
+        return there is not None and there.state is NodeState.EXITED
 
     def _wait_for_voter(self, node: str) -> None:
         """Wait until the active controller hears from a voter of the KRaft quorum again."""
