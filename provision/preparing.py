@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from provision.catalogue.versions import KRAFT
 from provision.cluster.identity import Identities
-from provision.cluster.layout import Layout
+from provision.cluster.layout import Layout, automatic_ports
 from provision.cluster.model import Cluster, RenderedFile, Role
-from provision.cluster.resolve import fixed_ports, resolve, resolve_without_ports
+from provision.cluster.resolve import resolve, resolve_without_ports
 from provision.cluster.secured import kept_in_the_cluster, secret_files, with_contents, with_kept
 from provision.common.patience import Patience
 from provision.common.values import replace
@@ -24,10 +24,11 @@ from provision.home.place import Home
 from provision.kafka.levels import Level
 from provision.observe.cluster_id import cluster_id_for
 from provision.observe.ensemble import files_of_change, issued_before
+from provision.observe.files import files_of
 from provision.observe.nodes import observe_details, observe_nodes
 from provision.observe.survivors import survivors_of
 from provision.operations.files import require_nodes
-from provision.operations.ports import ports_in_use, situation
+from provision.operations.ports import named_ports, ports_in_use, situation
 from provision.operations.remove import finish_removal
 from provision.operations.securing import material_of, require_rotated, warnings_of
 from provision.operations.storage import require_storage_apart
@@ -42,7 +43,7 @@ from provision.plan.listing import listed
 from provision.plan.nodes import plan_nodes
 from provision.plan.observed import ObservedEnvironment
 from provision.plan.phases import Phase, Stage
-from provision.plan.refusals import leftovers
+from provision.plan.refusals import leaving, leftovers
 from provision.plan.saved import SavedPlan, saved
 from provision.plan.securing import Resecuring
 from provision.plan.upgrade import stages_of
@@ -205,12 +206,16 @@ def _observed_and_planned(  # noqa: PLR0913 all that is known of it
         require_pins_match(source.required_file, unleased, runtime, tell, bring=options.lease) if options.frozen else {}
     )
     assign = leases.lease if options.lease else leases.propose
-    in_use = {**fixed_ports(spec), **ports_in_use(before, options.taken)}
+    named = named_ports(spec)
+    has = {**leases.of(spec.name), **ports_in_use(before, options.taken)}
+    taken = options.taken | (named & {has[name] for name in automatic_ports(spec) if name in has})
+    in_use = ports_in_use(before, taken)
     there = _former(spec, before, runtime)
     other = secured_as(spec, there.security) if there else None
     leased_before, names = leases.held(spec.name), layout.leased_ports(spec)
     meanwhile = _ports_meanwhile(spec, other, layout) if other else frozenset[str]()
-    choice = situation(runtimes, runtime, before, options.taken, lease=options.lease and bool(names or meanwhile))
+    leasing = options.lease and bool(names or meanwhile)
+    choice = situation(runtimes, runtime, before, taken, named, lease=leasing)
     ports = assign(spec.name, (*names, *sorted(meanwhile)), in_use, choice)
     leased = frozenset(ports.keys() - leased_before) if options.lease else frozenset[str]()
     try:
@@ -304,6 +309,8 @@ def _prepare(  # noqa: PLR0913 all that is known of it
     phases = _phases(stages, secret, securing)
     tell(StageDone("render"))
     missing, details = runtime.missing_software(cluster), observe_details(cluster, phases[0].files, observed, runtime)
+    there = {node.name: files_of(runtime, cluster.name, node.name) for node in leaving(cluster, observed)}
+    details = replace(details, files={**details.files, **there})  # they have ports until they are gone
     tell(StageDone("observe", "files and brokers"))
     refusals = refusals_of_change(securing, phases) if securing else one_after_the_other(cluster, upgrade, closing)
     refusals = refusals or _refused_departures(cluster, phases, observed, going, options.give_up)

@@ -74,14 +74,16 @@ class Situation(Struct, frozen=True):
     """What else matters for the choice of ports.
 
     `place` is where the environment will be (`Runtime.place`). `present` are its existing nodes, which may be listening
-    on their ports; None if they are not known. `taken` are ports that turned out to be somebody else's, when a node was
-    started. `known` tells which other environments there are.
+    on their ports; None if they are not known. `taken` are ports that must be given up: they turned out to be somebody
+    else's, when a node was started, or the file names them for something else. `known` tells which other environments
+    there are. `named` are all that the file names, which are not chosen.
     """
 
     place: str = ""
     present: frozenset[str] | None = None
     taken: frozenset[int] = frozenset()
     known: Known = field(default=_not_known)
+    named: frozenset[int] = frozenset()
 
 
 ALONE = Situation()
@@ -188,7 +190,10 @@ class PortLeases:
         situation: Situation,
     ) -> dict[str, int]:
         leased = dict(leases[environment].ports) if environment in leases else {}
-        kept = {name: port for name, port in {**leased, **in_use}.items() if port not in situation.taken}
+        kept: dict[str, int] = {}
+        for name, port in (*in_use.items(), *leased.items()):  # of two that have the same, the first one keeps it
+            if name not in kept and port not in {*kept.values(), *situation.taken}:
+                kept[name] = port
         wanted = tuple(nodes)
         if situation.present is not None:
             unused = (name for name in wanted if name in kept and name.partition("/")[0] not in situation.present)
@@ -197,7 +202,7 @@ class PortLeases:
         if set(wanted) - kept.keys():
             self._drop(leases, situation.known, spared=environment)
         others = (port for name, lease in leases.items() if name != environment for port in lease.ports.values())
-        taken = {*others, *leased.values(), *in_use.values(), *situation.taken}
+        taken = {*others, *leased.values(), *in_use.values(), *situation.taken, *situation.named}
         free = self._free_ports(environment, taken)
         return {node: kept[node] if node in kept else next(free) for node in wanted}
 

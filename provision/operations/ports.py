@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from provision.cluster.model import Cluster
+from provision.cluster.resolve import fixed_ports
 from provision.common.interrupts import end_if, shielded
 from provision.errors import NodeFailed, PortTaken
 from provision.events import Listener, Notice
@@ -12,20 +13,35 @@ from provision.operations.remove import remove_environment
 from provision.plan.observed import ObservedEnvironment
 from provision.runtime import Runtimes
 from provision.runtime.base import Runtime
+from provision.spec.agents import java_ports
+from provision.spec.model import EnvironmentSpec
 
 
 def situation(
-    runtimes: Runtimes, runtime: Runtime, observed: ObservedEnvironment, taken: frozenset[int], *, lease: bool
+    runtimes: Runtimes,
+    runtime: Runtime,
+    observed: ObservedEnvironment,
+    taken: frozenset[int],
+    named: frozenset[int],
+    *,
+    lease: bool,
 ) -> Situation:
     """What matters for the choice of an environment's ports; only a lease needs its place."""
     present = frozenset(node.name for node in observed.nodes)
-    return Situation(runtime.place if lease else "", present, taken, runtimes.environments_at)
+    return Situation(runtime.place if lease else "", present, taken, runtimes.environments_at, named)
 
 
 def ports_in_use(observed: ObservedEnvironment, taken: frozenset[int]) -> dict[str, int]:
-    """The ports that existing nodes have, and keep unless they are taken."""
-    ports = {name: port for node in observed.nodes for name, port in node.host_ports.items()}
+    """The ports that existing nodes have, and keep unless they are taken; first those of nodes that run."""
+    nodes = sorted(observed.nodes, key=lambda node: not node.needs_stop)
+    ports = {name: port for node in nodes for name, port in node.host_ports.items()}
     return {name: port for name, port in ports.items() if port not in taken}
+
+
+def named_ports(spec: EnvironmentSpec) -> frozenset[int]:
+    """All ports that the file names: those of Kafka's listeners, of ZooKeeper, and those that JVMs open besides."""
+    of_java = (port for _, first, nodes in java_ports(spec) for port in range(first, first + nodes))
+    return frozenset((*fixed_ports(spec).values(), *of_java))
 
 
 def found_taken(error: PortTaken | NodeFailed, cluster: Cluster, leased: Mapping[str, int]) -> dict[str, int]:

@@ -82,7 +82,7 @@ def _canonical_item(item: str) -> str | float:
 
 def _changes(old: RenderedFile | None, new: RenderedFile) -> Iterator[Difference]:
     name, secret = new.name, new.secret or (old is not None and old.secret)
-    old_values, new_values = _values(name, old.text if old else ""), _values(name, new.text)
+    old_values, new_values = values_in(name, old.text if old else ""), values_in(name, new.text)
     if secret or new.is_of_agent or old_values is None or new_values is None:
         yield Difference("", None, None, name)
         return
@@ -102,7 +102,7 @@ def _shown(value: Value | None, other: Value | None) -> str:
     return printable(" ".join(map(without_secrets, own or value)))
 
 
-def _values(name: str, content: str) -> Mapping[str, Value] | None:
+def values_in(name: str, content: str) -> Mapping[str, Value] | None:
     """The settings of a file; None if its format is unknown or damaged."""
     if not content:
         return {}

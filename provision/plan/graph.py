@@ -90,24 +90,25 @@ class Graph:
             before = (*before, *(action.key for action in made))
         self._prepared = tuple(action.key for action in self.actions)
 
-    def add_nodes(self) -> None:
+    def add_nodes(self, nodes: Sequence[Node]) -> None:
         """Create missing nodes, and replace changed ones that are not running."""
-        for node in self._cluster.nodes:
+        before = self._before_starts
+        for node in nodes:
             there, change = self._observed.node(node.name), self._changes.get(node.name)
             target = NodeTarget(node, own_files(self._files, node.name))
             if there is None:
-                action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", placed([node]), self._prepared, target)
+                action = Action(Verb.CREATE, Kind.NODE, node.name, "not there", placed([node]), before, target)
             elif change and not there.is_alive:
-                action = Action(change.verb, Kind.NODE, node.name, change.cause, "", self._prepared, target)
+                action = Action(change.verb, Kind.NODE, node.name, change.cause, "", before, target)
                 action = replace(action, changes=change.differences)
             else:
                 continue
             self._made[node.name] = action.key
             self.actions.append(action)
 
-    def format_storages(self) -> None:
+    def format_storages(self, nodes: Sequence[Node]) -> None:
         """Format KRaft storages with the cluster's id before their nodes start, unless they are formatted already."""
-        for node in self._cluster.nodes if self._cluster.mode == KRAFT else ():
+        for node in nodes if self._cluster.mode == KRAFT else ():
             self._format(NodeTarget(node, own_files(self._files, node.name)))
 
     def _format(self, target: NodeTarget) -> None:
@@ -274,8 +275,12 @@ class Graph:
         keepers = [k.name for k in self._cluster.zookeepers or self._cluster.voters]
         needed = [node, *(keepers if Role.parse(node)[0] is Role.BROKER else ())]
         made = [self._made[name] for name in needed if name in self._made]
-        rolled = self._careful if self._rolls else ()
-        return tuple(dict.fromkeys((*self._prepared, *made, *rolled)))
+        return tuple(dict.fromkeys((*self._before_starts, *made)))
+
+    @property
+    def _before_starts(self) -> tuple[str, ...]:
+        """What has ended before a node is created or started: what all need, and what is done one at a time by then."""
+        return tuple(dict.fromkeys((*self._prepared, *(self._careful if self._rolls else ()))))
 
 
 def _cause_to_start(there: ObservedNode | None) -> str:

@@ -7,7 +7,10 @@ Additions come first, concurrently. Changes of running nodes follow, one node at
 2. the other members, the leader last. They come after the newcomers, because a member that expects five finds no
    majority among two others; but a single node comes before them, because nodes cannot join it otherwise;
 3. the brokers, the active controller last;
-4. nodes that move to another engine, controllers first (`provision.plan.engines`).
+4. new brokers that get a port of a running one;
+5. nodes that move to another engine, controllers first (`provision.plan.engines`).
+
+Nodes of a role that give up a port go before the one that gets it (`provision.plan.ports`).
 
 A change that cannot be made in one step has several phases (`provision.plan.phases`). The above is the first one; each
 later phase is another rolling restart, in the same order, of the nodes whose files differ from the phase before. So a
@@ -28,6 +31,7 @@ from provision.plan.ensembles import stands_alone
 from provision.plan.graph import Files, Graph, own_files
 from provision.plan.observed import NodeDetails, ObservedEnvironment, ObservedNode
 from provision.plan.phases import Phase
+from provision.plan.ports import givers_first, held_by, refuse_clashes, waits_for_others
 from provision.plan.refusals import refuse
 
 _NOBODY_LEAVES = Departures()
@@ -63,37 +67,50 @@ def plan_nodes(
     if refusals := refuse(cluster, observed, changes, details):
         return refusals
     cluster = replace(cluster, nodes=tuple(map(first.node, cluster.nodes)))
+    held = held_by(cluster, observed, details)
+    late = [node for node in _new(cluster, observed) if waits_for_others(node, held)]
     graph = Graph(cluster, observed, first.files, changes)
     graph.remove_leftovers()
     graph.abandon(leaving_engines)
     graph.prepare(missing_software, moves=bool(leaving_engines.moving))
-    graph.add_nodes()
+    early = [node for node in cluster.nodes if node not in late]
+    graph.add_nodes(early)
     graph.write_again()
-    graph.format_storages()
+    graph.format_storages(early)
     graph.join_network(cut_off=True)
     graph.start(cluster.zookeepers)
     graph.start(cluster.controllers)
     # Existing nodes must be running before any node may go down; new ones join the ensemble in its final form.
     known = [node for node in cluster.brokers if observed.node(node.name)]
     if not known and cluster.controllers:  # nobody else could tell which controller may go down
-        known = list(cluster.brokers)
+        known = [node for node in cluster.brokers if node not in late]
     graph.start(known)
     graph.start_leaving()
     graph.join_network(cut_off=False)
-    members = _leader_last(cluster.zookeepers, details.ensemble_leader)
+    members = givers_first(_leader_last(cluster.zookeepers, details.ensemble_leader), held)
     graph.roll_ensemble(members, alone=stands_alone(observed, details))
-    controllers = _leader_last(cluster.controllers, details.active_controller)
+    controllers = givers_first(_leader_last(cluster.controllers, details.active_controller), held)
     graph.roll(controllers)
-    graph.start([node for node in cluster.brokers if node not in known])
+    graph.start([node for node in cluster.brokers if node not in (*known, *late)])
     graph.configure(details)
-    brokers = _leader_last(cluster.brokers, details.active_controller)
+    brokers = givers_first(_leader_last(cluster.brokers, details.active_controller), held)
     graph.roll(brokers)
+    graph.add_nodes(late)
+    graph.format_storages(late)
+    graph.start(late)
     graph.move([*controllers, *brokers], leaving_engines)
     for before, phase in pairwise(phases):
         graph.next_phase((*members, *controllers, *brokers), before, phase)
     if later:
         graph.name_first_phase(first)
-    return _possible(graph.actions, observed)
+    actions = _possible(graph.actions, observed)
+    return refuse_clashes(actions, cluster, held, observed) or actions
+
+
+def _new(cluster: Cluster, observed: ObservedEnvironment) -> list[Node]:
+    """The brokers that nobody misses: they may come last. Until then they are not created, or they would be missed."""
+    missing = (node for node in cluster.brokers if observed.node(node.name) is None)
+    return [node for node in missing if node.name not in observed.kept or observed.never_ran(node.name)]
 
 
 def _possible(actions: Iterable[Action], observed: ObservedEnvironment) -> tuple[Action, ...]:

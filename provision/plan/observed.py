@@ -382,9 +382,9 @@ class ObservedCluster(Struct, frozen=True):
 class NodeDetails(Struct, frozen=True):
     """What the environment's nodes report about themselves, needed to classify changes; empty for missing nodes.
 
-    `files` are, by name, those of the nodes that may have changed; `dynamic` the changed keys that a running broker
-    accepts; `settings` the dynamic settings of a running broker that override its file. `controller` is the active
-    controller's id, `ensemble_leader` a node's name.
+    `files` are, by name, those of the nodes that may have changed, or leave; `dynamic` the changed keys that a running
+    broker accepts; `settings` the dynamic settings of a running broker that override its file. `controller` is the
+    active controller's id, `ensemble_leader` a node's name.
     """
 
     files: Mapping[str, tuple[RenderedFile, ...]] = field(default_factory=dict)
