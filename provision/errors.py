@@ -109,9 +109,13 @@ class NodeGone(ProvisionError):
 
 
 class NodeFailed(ProvisionError):
-    """A node exited during a wait for it, or was gone; `port_taken` is whether something else used one of its ports."""
+    """A node exited during a wait for it, or was gone.
+
+    `port_taken` is whether one of its ports was used by something else, `stopped` whether it was asked to stop.
+    """
 
     port_taken = False
+    stopped = False
 
     def __init__(self, what: str, *, node: str, why: str = "", hint: str = "", log: Sequence[str] = ()) -> None:
         super().__init__(what, why=why, hint=hint)

@@ -152,7 +152,7 @@ def up(
         try:
             result, wait = _bring_up(prepared, runtimes.home, options, tell, agree)
         except (PortTaken, NodeFailed) as error:
-            again = _with_other_ports(source, runtimes, prepared, options, error, tell)
+            again = _going_on(source, runtimes, prepared, options, error, tell)
             _decide(again, options, tell, agree)
             again, about = _settled(again, source, maker, options)
             note_about(again.runtime, again.observed, about, tell)
@@ -239,6 +239,28 @@ def _forget_former(prepared: Prepared, home: Home) -> None:
         forget_at(material.store, place)
     elif places == [place]:
         material.forget_others()
+
+
+def _going_on(
+    source: Source,
+    runtimes: Runtimes,
+    prepared: Prepared,
+    options: UpOptions,
+    error: PortTaken | NodeFailed,
+    tell: Listener,
+) -> Prepared:
+    """What is to be done after what can be mended here, once: a taken port, or a node that has stopped.
+
+    A command that was killed may have begun to stop it: it was still running when it was looked at.
+
+    Raises:
+        ProvisionError: the error, if it is about something else.
+    """
+    there = prepared.observed.node(error.node) if isinstance(error, NodeFailed) and error.stopped else None
+    if there is None or not there.is_alive or options.saved:  # a saved plan does not have its start
+        return _with_other_ports(source, runtimes, prepared, options, error, tell)
+    tell(Notice(f"{there.name} has stopped meanwhile; {prepared.cluster.name} is planned again, with its start"))
+    return prepare(source, runtimes, options.planning, tell=tell)
 
 
 def _with_other_ports(

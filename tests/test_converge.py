@@ -101,6 +101,12 @@ class Living:
         return [f"{e.verb} {e.resource}" for e in self.told if isinstance(e, ActionDone)]
 
     @property
+    def notices(self) -> list[str]:
+        """The sentences that the last `up` told of nodes that have stopped."""
+        texts = (event.text for event in self.told if isinstance(event, Notice))
+        return [text for text in texts if "has stopped meanwhile" in text]
+
+    @property
     def state(self) -> object:
         """All that there is."""
         topics = {n: ([(p.replicas, p.target) for p in t.partitions], t.config) for n, t in self.kafka.topics.items()}
@@ -261,20 +267,67 @@ def test_a_rolling_restart_starts_a_node_that_has_ended_before_its_turn_came(
     assert {there.state for there in living.runtime.observe("living").nodes} == {NodeState.RUNNING}
 
 
-def test_another_node_that_ends_keeps_one_from_going_down(living: Living) -> None:
+def stops_when(living: Living, resource: str, node: str) -> None:
+    """Let somebody stop another node each time that a step on this one begins."""
+
+    def listen(event: Event) -> None:
+        living.told.append(event)
+        if isinstance(event, ActionStep) and event.resource == resource:
+            living.runtime.exit_node("living", node, WAS_ASKED_TO_STOP)
+
+    living.listen = listen
+
+
+def test_another_node_that_has_stopped_is_started_before_one_goes_down(living: Living) -> None:
     living.settles()
 
     def listen(event: Event) -> None:
-        if isinstance(event, ActionStep) and event.resource == "broker-2":
+        if isinstance(event, ActionStep) and event.resource == "broker-2" and not living.notices:
             living.runtime.exit_node("living", "broker-3", WAS_ASKED_TO_STOP)
+        living.told.append(event)
 
     living.listen = listen
+    done = living.settles(brokers=brokers(heap="301m"))
+    assert done == ["recreate broker-3", "start broker-3", "recreate broker-2", "recreate broker-1"]
+    assert living.notices == ["broker-3 has stopped meanwhile; living is planned again, with its start"]
+
+
+def test_it_goes_on_only_once_with_a_node_that_stops_again_and_again(living: Living) -> None:
+    living.settles()
+    stops_when(living, "broker-2", "broker-3")
     with pytest.raises(NodeFailed, match="broker-3 is stopped"):
+        living.up(brokers=brokers(heap="301m"))
+    assert len(living.notices) == 1
+
+
+def test_nobody_goes_down_for_a_node_that_has_crashed(living: Living) -> None:
+    living.settles()
+
+    def listen(event: Event) -> None:
+        living.told.append(event)
+        if isinstance(event, ActionStep) and event.resource == "broker-2":
+            living.runtime.exit_node("living", "broker-3", 1)
+
+    living.listen = listen
+    with pytest.raises(NodeFailed, match="broker-3 exited with code 1"):
         living.up(brokers=brokers(heap="301m"))
     states = {there.name: there.state for there in living.runtime.observe("living").nodes}
     assert [name for name, state in states.items() if state is not NodeState.RUNNING] == ["broker-3"]
-    living.listen = living.told.append
-    assert living.settles() == ["recreate broker-3", "start broker-3", "recreate broker-2", "recreate broker-1"]
+    assert living.notices == []
+
+
+def test_a_node_that_a_killed_restart_had_begun_to_stop_is_started_by_an_up_with_nothing_else_to_do(
+    living: Living,
+) -> None:
+    living.settles()
+
+    def listen(event: Event) -> None:
+        living.told.append(event)
+        if isinstance(event, Planned) and not living.notices:
+            living.runtime.exit_node("living", "broker-1", WAS_ASKED_TO_STOP)
+
+    living.listen = listen
+    assert living.settles() == ["start broker-1"]
 
 
 @pytest.mark.parametrize("verb", [Verb.MOVE, Verb.JOIN])

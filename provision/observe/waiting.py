@@ -182,7 +182,9 @@ class Wait:
                     continue
                 if was_stopped(node, log):
                     hint = f"`provision start {self.environment} {node.name}`"
-                    raise NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
+                    stopped = NodeFailed(f"{node.name} is stopped", node=node.name, hint=hint)
+                    stopped.stopped = True
+                    raise stopped
                 error = NodeFailed(
                     f"{node.name} exited" + (f" with code {node.exit_code}" if node.exit_code is not None else ""),
                     node=node.name,
