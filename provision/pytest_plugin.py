@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,6 +97,15 @@ class Run(NamedTuple):
     controller: int
     variables: Mapping[str, str] = {}
 
+    def encoded(self) -> tuple[str, int, dict[str, bytes]]:
+        """It for a worker: paths may be no valid text, which execnet does not pass on."""
+        return self.identity, self.controller, {name: os.fsencode(value) for name, value in self.variables.items()}
+
+    @classmethod
+    def decoded(cls, identity: str, controller: int, variables: Mapping[str, bytes]) -> "Run":
+        """What `encoded` gave."""
+        return cls(identity, controller, {name: os.fsdecode(value) for name, value in variables.items()})
+
 
 class _Workers:
     """What the process that controls a run does for its workers."""
@@ -114,7 +123,7 @@ class _Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
-        node.workerinput[_RUN] = tuple(self._run)
+        node.workerinput[_RUN] = self._run.encoded()
         node.workerinput[_GIVEN_IN] = str(_given_in(self._config))
         self._at_work += 1
 
@@ -151,12 +160,21 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """The run gets its identity before pytest-xdist starts the workers."""
     config = session.config
     if not _is_worker(config):
-        run = Run(secrets.token_hex(4), os.getpid(), _set_of(_OF_HOME))
+        run = Run(secrets.token_hex(4), os.getpid(), _variables())
         config.stash[_run_key], config.stash[_workers] = run, _Workers(run, config)
         config.pluginmanager.register(config.stash[_workers], "provision-workers")
 
 
 _home = pytest.StashKey["Home"]()
+_settling = threading.Lock()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What a `conftest.py` has set that was loaded meanwhile counts too, if there are no workers."""
+    if not _is_worker(session.config):
+        session.config.stash[_run_key] = session.config.stash[_run_key]._replace(variables=_variables())
+
+
 _run_key = pytest.StashKey[Run]()
 _workers = pytest.StashKey[_Workers]()
 
@@ -166,7 +184,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 
 def _run_of(config: pytest.Config) -> Run:
-    return Run(*config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
+    return Run.decoded(*config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
 
 
 def _given_in(config: pytest.Config) -> Path:
@@ -176,28 +194,37 @@ def _given_in(config: pytest.Config) -> Path:
     return config.invocation_params.dir
 
 
-def _set_of(variables: Iterable[str]) -> dict[str, str]:
-    return {name: os.environ[name] for name in variables if name in os.environ}
+def _variables() -> dict[str, str]:
+    """Those of `_OF_HOME` that are set, independent of the present directory."""
+    found = {name: os.environ[name] for name in _OF_HOME if name in os.environ}
+    for name in _OF_HOME[:2]:
+        if found.get(name):
+            found[name] = os.path.abspath(found[name])  # noqa: PTH100 `Path.absolute` keeps `..`
+    return found
 
 
 def _home_of(config: pytest.Config) -> "Home":
     """The home of the run: as it was before the first test, because tests may have one of their own."""
-    if _home not in config.stash:
-        from provision.home.place import Home
+    from provision.home.place import Home
 
-        now = _set_of(_OF_HOME)
-        try:
-            _put(_run_of(config).variables)
-            config.stash[_home] = Home.of_user()
-        finally:
-            _put(now)
-    return config.stash[_home]
+    with _settling:  # also a thread asks for it that loads what removes the clusters
+        if _home not in config.stash:
+            given, now = _run_of(config).variables, _variables()
+            changed = {name: os.environ.get(name) for name in _OF_HOME if given.get(name) != now.get(name)}
+            try:
+                _put({name: given.get(name) for name in changed})
+                config.stash[_home] = Home.of_user()
+            finally:
+                _put(changed)
+        return config.stash[_home]
 
 
-def _put(variables: Mapping[str, str]) -> None:
-    for name in _OF_HOME:
-        os.environ.pop(name, None)
-    os.environ.update(variables)
+def _put(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _choice_of(config: pytest.Config) -> "Choice":
@@ -366,6 +393,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
         require_described_alike(item)
     yield
+    if names & _sources(config):
+        item.stash[_has_shared] = True
     _require_as_it_is(config, names)
     if request := getattr(item, "funcargs", {}).get("request"):
         _heed_what_it_asks_for(request)

@@ -112,6 +112,8 @@ class Wait:
         while True:
             self.tell(StillWaiting(str(level)))
             observed = self.runtime.observe(self.environment)
+            if self.changing:  # a command may add or remove some meanwhile
+                self.nodes = observed.all_names or self.nodes
             self._check_exits(observed)
             assessment = ask(observed)
             if assessment.level >= min(level, Level.TOPICS):

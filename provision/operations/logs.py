@@ -4,10 +4,10 @@ import heapq
 import queue
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
+from provision.common.clocks import running_s
 from provision.common.offloading import next_of
 
 LogLine = tuple[str, str]
@@ -63,9 +63,9 @@ def followed(nodes: Sequence[str], read: Read) -> Iterator[LogLine]:
 def _together(arrived: "queue.SimpleQueue[_Arrival]") -> Iterator["_Arrival"]:
     """What arrives until nothing does for a moment; at least one thing, and not for long."""
     yield next_of(arrived)
-    end = time.monotonic() + _LONGEST_S
+    end = running_s() + _LONGEST_S
     with suppress(queue.Empty):
-        while time.monotonic() < end:
+        while running_s() < end:
             yield arrived.get(timeout=_QUIET_S)
 
 

@@ -99,7 +99,7 @@ def status(runtime: Runtime, name: str, topics: Collection[str] | None = None) -
         files = {node.name: pool.submit(_read, runtime, name, node.name) for node in observed.nodes}
         exited = [node for node in observed.nodes if node.state is NodeState.EXITED]
         exits = {node.name: pool.submit(_why_exited, runtime, name, node) for node in exited}
-        assessment = assess(runtime, observed, topics, nodes=_all_nodes(observed), ask_inside=True)
+        assessment = assess(runtime, observed, topics, nodes=observed.all_names, ask_inside=True)
         health = health_of(observed)
     read = {node: found.result() for node, found in files.items()}
     reasons = {node: found.result() for node, found in exits.items()} | {
@@ -148,11 +148,6 @@ def files_told(assessment: Assessment) -> str:
     name = assessment.observed.name
     mend = f"`provision doctor {name}` says what was edited, and `provision up {name}` writes them again"
     return f"the files of {', '.join(nodes)} are not as `up` has written them: {mend}" if nodes else ""
-
-
-def _all_nodes(observed: ObservedEnvironment) -> list[str]:
-    """The names of its nodes, also of those of which only the data are left: it is not whole without them."""
-    return [*(node.name for node in observed.nodes), *observed.gone]
 
 
 def node_states(assessment: Assessment) -> Iterator[tuple[str, Role, str, str | None]]:
@@ -226,5 +221,5 @@ def wait_for(  # noqa: PLR0913 what is waited for, for how long, and beside whom
     changing: Callable[[], bool] = lambda: False,
 ) -> Assessment:
     """Wait until the environment has reached `level` as a whole; `changing` is whether a command is changing it."""
-    nodes = _all_nodes(require_nodes(runtime, name))
+    nodes = require_nodes(runtime, name).all_names
     return Wait(runtime, name, nodes, patience, tell, changing=changing).until(level, topics)

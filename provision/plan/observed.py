@@ -213,6 +213,11 @@ class ObservedEnvironment:
         return not (self.network or self.incomplete or self.storages or self.nodes)
 
     @property
+    def all_names(self) -> list[str]:
+        """The names of its nodes, also of those of which only the data are left: it is not whole without them."""
+        return [*(node.name for node in self.nodes), *self.gone]
+
+    @property
     def is_in_directory(self) -> bool:
         """Whether its data are in the user's directory, where they stay when a storage is removed."""
         return self.storage not in ("", *(kind.value for kind in StorageKind))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from provision.common.clocks import now_s
 from provision.security.certificates import Pair
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def given_authority(key: bytes, certificates: bytes, now: dt.datetime | None = N
 
     private = _private_key(key)
     chain = _certificates(certificates)
-    now = now or dt.datetime.now(dt.UTC)
+    now = now or dt.datetime.fromtimestamp(now_s(), dt.UTC)
     for below, one in enumerate(chain):
         _require_authority(one, now, below)
     for issued, issuer in pairwise(chain):

@@ -39,7 +39,10 @@ class Engine(FakeEngine):
             "Ports": [],
             "Created": 1.0,
         }
-        listed |= {"Status": "Up 5 minutes", "NetworkSettings": {"Networks": {NAME: {}}}}
+        listed |= {
+            "Status": "Up 5 minutes",
+            "NetworkSettings": {"Networks": {NAME: {"NetworkID": "n", "IPAddress": "172.20.0.3"}}},
+        }
         containers = [
             {"Id": node["provision.node"], "Names": [f"/{NAME}-{node['provision.node']}"], "Labels": node, **listed}
             for node in (MEMBER, BROKER)
@@ -49,9 +52,11 @@ class Engine(FakeEngine):
             "State": {"Status": "running", "Running": True, "Paused": False, "StartedAt": "", "FinishedAt": ""},
             "HostConfig": {},
         }
+        network = {"Id": "n", "Name": NAME, "Labels": {"provision.environment": NAME}, "IPAM": {"Config": []}}
         super().__init__(
             {
                 "GET /containers/json": (200, containers),
+                "GET /networks": (200, [network]),
                 "GET /containers/zookeeper-1/json": (200, details),
                 "GET /containers/broker-1/json": (200, details),
                 "GET /containers/zookeeper-1/top": (200, {"Titles": ["PID", "STAT"], "Processes": [["1", "Ss"]]}),
