@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from provision.cli.run import run
-from provision.cluster.model import RenderedFile
+from provision.cluster.model import RenderedFile, Role
 from provision.common.patience import Patience
 from provision.environment import Environment
 from provision.errors import NodeFailed, NotReady
@@ -250,3 +250,22 @@ def test_status_has_no_table_without_lines(capsys: pytest.CaptureFixture[str], e
     empty.remove_network("shop")
     assert run(["status", "shop"]) == 64
     assert "there is no environment shop" in capsys.readouterr().err
+
+
+def test_a_node_that_another_command_removes_is_not_waited_for(living: Living) -> None:
+    living.want(topics=[]).up()
+    living.runtime.pause_node(NAME, "broker-1")
+    asked: list[bool] = []
+
+    def changing() -> bool:
+        """Whether the other command still works, which ends at the first question."""
+        asked.append(not asked)
+        if asked[-1]:
+            living.runtime.start_node(NAME, "broker-1")
+            living.want(brokers={"nodes": 2}).up()
+        return asked[-1]
+
+    living.runtime.remove_node(NAME, "broker-3")
+    found = wait_for(living.runtime, NAME, Level.TOPICS, None, Patience(8.0), silent, changing=changing)
+    assert found.level >= Level.TOPICS
+    assert {node.name for node in found.observed.of_role(Role.BROKER)} == {"broker-1", "broker-2"}

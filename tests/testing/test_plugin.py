@@ -115,6 +115,14 @@ def test_a_run_that_asks_for_no_cluster_loads_nothing(project: Project, workers:
     assert not project.home.exists()
 
 
+def test_a_home_whose_path_is_no_text_is_no_matter_to_who_asks_for_no_cluster(project: Project, tmp_path: Path) -> None:
+    own = tmp_path / os.fsdecode(b"h\xe9")
+    own.mkdir()
+    project.write(test_it__py="def test_one():\n    pass\n")
+    code, out = project.run("-n", "2", HOME=str(own), XDG_STATE_HOME=str(own))
+    assert (code, counts(out)) == (0, {"passed": 1}), out
+
+
 OTHERWISE = {
     "test_0.py": "import pytest\n@pytest.mark.skip\ndef test_first(kafka_environment):\n    pass\n",
     "test_1.py": """
@@ -384,7 +392,10 @@ def isolated(tmp_path_factory):
     before = dict(os.environ)
     for name in ("HOME", "PROVISION_HOME", "PROVISION_CACHE", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = str(tmp_path_factory.mktemp("own"))
+    directory = os.getcwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
+    os.chdir(directory)
     os.environ.clear()
     os.environ.update(before)
 """
@@ -415,7 +426,7 @@ def test_tests_that_have_a_home_of_their_own_share_that_of_the_run(
     (project.directory / "kafka.yaml").write_text(f"{ONE}storage: ./data\n")
     project.write(conftest__py=OWN_HOME.replace("SCOPE", scope), test_it__py=OF_OTHERS)
     for _ in range(2):  # the second finds no data of the first
-        code, out = project.run(*workers)
+        code, out = project.run(*workers, PROVISION_HOME=os.path.relpath(project.home, project.directory))
         assert (code, counts(out)) == (0, {"passed": 6}), out
         assert set((project.directory / "homes").read_text().split()) == {str(project.home)}
         assert project.is_clean
@@ -461,6 +472,16 @@ def wide(kafka_environment):
 def test_has_it_by_a_wide_one(request):
     request.getfixturevalue("wide").stop("nope")
 
+@pytest.fixture(scope="module")
+def late(request):
+    return request.getfixturevalue("kafka_environment")
+
+def test_has_it_by_a_late_one(late):
+    late.stop("nope")
+
+def test_has_it_by_a_late_one_again(late):
+    late.stop("nope")
+
 def test_leaves_a_topic(kafka_environment, kafka):
     kafka_environment.create_topic(kafka.unique("left"), partitions=1)
 
@@ -474,10 +495,11 @@ def test_has_none():
 def test_who_asks_for_the_environment_while_it_runs_is_told_the_same(project: Project) -> None:
     project.write(test_it__py=ASKED_FOR)
     code, out = project.run("--kafka-logs", "logs", "--tb=short")
-    assert (code, counts(out)) == (1, {"failed": 5, "passed": 1, "error": 1}), out
+    assert (code, counts(out)) == (1, {"failed": 7, "passed": 1, "error": 1}), out
     assert not re.search(r"provision/\w+(/\w+)*\.py:\d+:", out)
     told = {place.name.partition("-")[2] for place in (project.directory / "logs").iterdir() if place.is_dir()}
-    assert told == {"test_first_asks", "test_asks", "test_has_it_by_a_fixture", "test_has_it_by_a_wide_one"}
+    by = ("a_fixture", "a_wide_one", "a_late_one", "a_late_one_again")
+    assert told == {"test_first_asks", "test_asks", *(f"test_has_it_by_{one}" for one in by)}
     assert project.is_clean
 
 
