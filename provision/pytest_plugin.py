@@ -138,6 +138,7 @@ class _Workers:
 
     def _prepare_removal(self) -> None:
         """Load what removes the clusters, while the others run their last tests."""
+        _load()
         from provision import ProvisionError
 
         with suppress(ProvisionError):  # the removal tells it
@@ -166,13 +167,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 _home = pytest.StashKey["Home"]()
-_settling = threading.Lock()
+_settling, _loading = threading.Lock(), threading.Lock()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What a `conftest.py` has set that was loaded meanwhile counts too, if there are no workers."""
     if not _is_worker(session.config):
-        session.config.stash[_run_key] = session.config.stash[_run_key]._replace(variables=_variables())
+        run = session.config.stash[_run_key]
+        session.config.stash[_run_key] = Run(run.identity, run.controller, _variables())
 
 
 _run_key = pytest.StashKey[Run]()
@@ -225,6 +227,12 @@ def _put(variables: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _load() -> None:
+    """Load what gives tests their clusters, in one thread at a time: two would find modules that are not whole yet."""
+    with _loading:
+        from provision.testing import choice  # noqa: F401
 
 
 def _choice_of(config: pytest.Config) -> "Choice":
@@ -507,6 +515,7 @@ def _others_have_started(session: pytest.Session) -> bool:
 
 
 def _remove_all(session: pytest.Session) -> None:
+    _load()
     from provision import ProvisionError
     from provision.testing.choice import as_told
 
