@@ -249,33 +249,14 @@ def _going_on(
     error: PortTaken | NodeFailed,
     tell: Listener,
 ) -> Prepared:
-    """What is to be done after what can be mended here, once: a taken port, or a node that has stopped.
-
-    A command that was killed may have begun to stop it: it was still running when it was looked at.
-
-    Raises:
-        ProvisionError: the error, if it is about something else.
-    """
-    there = prepared.observed.node(error.node) if isinstance(error, NodeFailed) and error.stopped else None
-    if there is None or not there.is_alive or options.saved:  # a saved plan does not have its start
-        return _with_other_ports(source, runtimes, prepared, options, error, tell)
-    tell(Notice(f"{there.name} has stopped meanwhile; {prepared.cluster.name} is planned again, with its start"))
-    return prepare(source, runtimes, options.planning, tell=tell)
-
-
-def _with_other_ports(
-    source: Source,
-    runtimes: Runtimes,
-    prepared: Prepared,
-    options: UpOptions,
-    error: PortTaken | NodeFailed,
-    tell: Listener,
-) -> Prepared:
-    """What is to be done instead, after a port that was free when it was chosen has turned out to be taken.
+    """What is to be done instead, once: after a node has stopped, or a port has turned out to be taken.
 
     Raises:
         ProvisionError: the error, if it is about something else, or a port that was not chosen here.
     """
+    if not options.saved and (stopped := _stopped_meanwhile(prepared, error)):  # a saved plan does not have its start
+        tell(Notice(f"{stopped} has stopped meanwhile; {prepared.cluster.name} is planned again, with its start"))
+        return prepare(source, runtimes, options.planning, tell=tell)
     cluster, home = prepared.cluster, runtimes.home
     taken = found_taken(error, cluster, home.ports.of(cluster.name))
     if not taken or options.saved:  # a saved plan has its ports
@@ -288,6 +269,12 @@ def _with_other_ports(
         error.add(f"and it could not begin again: {failure}", failure.why)
         raise error from failure
     return prepare(source, runtimes, replace(options.planning, taken=frozenset(taken.values())))
+
+
+def _stopped_meanwhile(prepared: Prepared, error: PortTaken | NodeFailed) -> str:
+    """The node that ran when it was looked at, and was stopped since; a command that was killed may have begun to."""
+    there = prepared.observed.node(error.node) if isinstance(error, NodeFailed) and error.stopped else None
+    return there.name if there and there.is_alive else ""
 
 
 def _decide(prepared: Prepared, options: UpOptions, tell: Listener, agree: Agree) -> None:
