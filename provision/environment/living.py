@@ -103,13 +103,17 @@ class Living(InsideKafka):
         with self._changed("stop", options=chosen) as tell:
             return stop(self.runtime, self.name, chosen, tell)
 
-    def kill(self, nodes: Texts = ()) -> int:
-        """Kill the named nodes, or all, at once (SIGKILL), whatever is lost. Returns how many were running."""
+    def kill(self, nodes: Texts = (), *, unregister: bool = False) -> int:
+        """Kill the named nodes, or all, at once (SIGKILL), whatever is lost. Returns how many were running.
+
+        With `unregister`, the KRaft controllers are told that the brokers among them are gone. Otherwise, they notice
+        when `broker.session.timeout.ms` has passed, and let them register again only then.
+        """
         from provision.operations.life import kill
 
         chosen = several(nodes, "names of nodes")
         with self._changed("kill", options=chosen) as tell:
-            return kill(self.runtime, self.name, chosen, tell)
+            return kill(self.runtime, self.name, chosen, tell, unregister=unregister)
 
     def start(self, nodes: Texts = (), *, timeout_s: float = WAIT_S) -> Assessment:
         """Start the named nodes, or all, and wait until they are ready."""

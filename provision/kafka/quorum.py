@@ -32,6 +32,11 @@ class Quorum(Struct, frozen=True):
         """The latest time recorded by the active controller: all comparisons use only its clock."""
         return max(self.fetched_ms.values(), default=-1)
 
+    @property
+    def voters(self) -> frozenset[int]:
+        """The ids of all voters."""
+        return frozenset(self.caught_up_ms)
+
     def lacking(self) -> tuple[int, ...]:
         """The voters that have not caught up."""
         return tuple(
@@ -43,7 +48,7 @@ class Quorum(Struct, frozen=True):
     @property
     def caught_up(self) -> frozenset[int]:
         """The voters that have caught up, the leader among them."""
-        return frozenset(self.caught_up_ms) - frozenset(self.lacking())
+        return self.voters.difference(self.lacking())
 
     def heard_of(self, voter: int, since_ms: int) -> bool:
         """Whether the voter leads, or has fetched after that time; always true for a node that is not a voter."""

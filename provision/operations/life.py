@@ -9,9 +9,11 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, StorageKind, node_with_id
 from provision.common.interrupts import end_if, shielded, telling_where_it_stands
 from provision.common.patience import Patience
-from provision.errors import Refused, UsageError
+from provision.errors import Refused, Unavailable, UsageError
 from provision.events import Listener, Notice, action, silent
+from provision.kafka.access import Access
 from provision.kafka.levels import Level
+from provision.kafka.quorum import ask_for_quorum
 from provision.kafka.readiness import ask_brokers
 from provision.observe.health import with_halted
 from provision.observe.leaders import active_controller, ensemble_leader
@@ -29,6 +31,7 @@ from provision.plan.stored import common_cluster_id, strangers
 from provision.runtime.base import Runtime
 
 STOP, KILL = "stop", "kill"
+_UNREGISTER_S = 10.0
 _ROLLING_ORDER = (Role.ZOOKEEPER, Role.CONTROLLER, Role.BROKER)
 
 
@@ -46,11 +49,42 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener 
     return len(chosen)
 
 
-def kill(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener = silent) -> int:
-    """Kill the named nodes, or all, as a crash would end them. Returns how many were not stopped."""
-    chosen = [node.name for node in _chosen(require(runtime, name), nodes) if node.needs_stop]
-    each(tell, KILL, chosen, lambda node: runtime.kill_node(name, node))
+def kill(
+    runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener = silent, *, unregister: bool = False
+) -> int:
+    """Kill the named nodes, or all, as a crash would end them. Returns how many were not stopped.
+
+    With `unregister`, the KRaft controllers that are left are told at once which brokers are gone.
+    """
+    observed = require(runtime, name)
+    chosen = [node for node in _chosen(observed, nodes) if node.needs_stop]
+    others = _way_to_others(observed, chosen) if unregister else None
+    each(tell, KILL, [node.name for node in chosen], lambda node: runtime.kill_node(name, node))
+    if others:
+        _unregister(others, [node.number for node in chosen if node.role == Role.BROKER], tell)
     return len(chosen)
+
+
+def _way_to_others(observed: ObservedEnvironment, ending: Sequence[ObservedNode]) -> Access | None:
+    """Access to the brokers that stay; None if there are none, or no majority of controllers that could hear of it."""
+    staying = {node.name for node in observed.nodes if node.state is NodeState.RUNNING and node not in ending}
+    access = access_to(observed)
+    quorum = ask_for_quorum(access) if observed.mode == KRAFT else None
+    if quorum is None or sum(node_with_id(voter) in staying for voter in quorum.voters) * 2 <= len(quorum.voters):
+        return None
+    brokers = {broker: at for broker, at in access.brokers.items() if Role.BROKER.node(broker) in staying}
+    return access.to(brokers) if brokers else None
+
+
+def _unregister(others: Access, brokers: Sequence[int], tell: Listener) -> None:
+    """Tell the controllers that brokers are gone. If that fails, they notice when the brokers' sessions expire."""
+    from provision.kafka.registration import unregister
+
+    for broker in brokers:
+        try:
+            unregister(others, broker, Patience(_UNREGISTER_S))
+        except Unavailable as error:
+            tell(Notice(f"{error.what}: its session has to expire"))
 
 
 def _only_in_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> str:

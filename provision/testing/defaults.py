@@ -1,11 +1,11 @@
 """What the clusters of tests have instead of Kafka's defaults, unless their description says something else.
 
-A test that kills a broker waits until the cluster takes it for dead, and until it may come back. Both times are the
-lease of its registration: by default 9 s in KRaft mode and 18 s with ZooKeeper, which suits networks that lose packets.
-On one machine a few seconds are enough. If it was the active controller, the others have to notice that first, and to
-agree on one of them: two that ask for votes at the same time, as two survivors usually do, try again after that time.
-Which broker becomes the active controller first is chance by default. To kill broker-1 would then take 6 s in one run
-and 3 s in another. Here it is the last of the three as a rule, whose patience is the shortest.
+A broker that goes without a word, and of which nobody tells the controllers, is taken for dead when its session
+expires, and may come back only then: by default after 9 s in KRaft mode and 18 s with ZooKeeper, which suits networks
+that lose packets. On one machine a few seconds are enough. If it was the active controller, the others have to notice
+that first, and to agree on one of them: two that ask for votes at the same time, as two survivors usually do, try again
+after that time. Which broker becomes the active controller first is chance by default. To kill broker-1 would then take
+3 s in one run and 1 s in another. Here it is the last of the three as a rule, whose patience is the shortest.
 
 The other brokers still connect to a broker that has gone: if it was the active controller, for example, when they need
 ids for producers. A container's address goes with the container, so nothing refuses the connection, and they wait for
@@ -27,7 +27,7 @@ from provision import Environment, ProvisionError
 _Settings = Mapping[str, int]
 
 # None of those that depend on each other is set if the description has one of them.
-_LEASES: _Settings = {"broker.session.timeout.ms": 3_000, "broker.heartbeat.interval.ms": 500}
+_SESSIONS: _Settings = {"broker.session.timeout.ms": 3_000, "broker.heartbeat.interval.ms": 500}
 # With 300 ms, and an active controller that is missed after 1 s, controllers of a busy machine elect each other all the
 # time: eight times within a minute at a load of 15 for each processor, where these make no difference.
 _ELECTION = "controller.quorum.election.timeout.ms"
@@ -66,7 +66,7 @@ def overrides_of(environment: Environment) -> tuple[str, ...]:
     if cluster.runtime != _SEVERAL_MACHINES:
         of_brokers += [_ZOOKEEPER] if cluster.zookeepers else []
         of_brokers += [_REPLICAS, _FOLLOWERS] if len(cluster.brokers) > 1 else []
-        of_all += [] if cluster.zookeepers else [_LEASES]
+        of_all += [] if cluster.zookeepers else [_SESSIONS]
         of_all += [_CONNECTIONS] if len(cluster.nodes) - len(cluster.zookeepers) > 1 else []
         of_all += [_METADATA] if len(cluster.voters) > 1 else []
         of_all += [_ELECTIONS] if len(cluster.voters) > 1 and spec.controllers.nodes else []

@@ -257,12 +257,16 @@ class Kafka:
         with self._taking_down(chosen):
             self.environment.stop(chosen)
 
-    def kill(self, *nodes: str) -> None:
-        """Kill nodes (SIGKILL), as `stop` otherwise."""
+    def kill(self, *nodes: str, unregister: bool = True) -> None:
+        """Kill nodes (SIGKILL), as `stop` otherwise.
+
+        With `unregister`, the controllers of a KRaft cluster are told at once which brokers are gone, so that the
+        others lead their partitions a moment later. Without it, they notice when the session of a broker expires.
+        """
         __tracebackhide__ = True
         chosen = self._alone_with(nodes)
         with self._taking_down(chosen):
-            self.environment.kill(chosen)
+            self.environment.kill(chosen, unregister=unregister)
 
     def start(self, *nodes: str) -> None:
         """Start nodes that were stopped or killed, by default all that are, and wait until they are ready."""

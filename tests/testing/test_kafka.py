@@ -40,7 +40,7 @@ class _Cluster:
         nodes = [SimpleNamespace(name=name, state=state) for name, state in self.there.items()]
         return SimpleNamespace(nodes=nodes, of_role=lambda _role: [])
 
-    def kill(self, nodes: Sequence[str]) -> None:
+    def kill(self, nodes: Sequence[str], *, unregister: bool = False) -> None:  # noqa: ARG002
         self.there |= dict.fromkeys(nodes, "stopped")
         self.seen = None
 
