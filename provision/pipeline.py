@@ -318,7 +318,7 @@ def _bring_up(
     if not prepared.holds or options.until < Level.TOPICS:
         assessment = wait.until(min(options.until, Level.BROKERS), cluster.topic_names)
     changed = bool(first_wave)
-    if first_wave and (settings := _settings_left(prepared)):
+    if first_wave and not prepared.is_new and (settings := _settings_left(prepared)):
         late = Plan(cluster.name, settings)
         tell(Planned(late.as_dict()))
         agree(late)
@@ -348,8 +348,7 @@ def _roll_back(prepared: Prepared, home: Home, tell: Listener) -> None:
         )
         home.ports.release(name, prepared.leased)
         store = prepared.material.store
-        is_new = prepared.observed.is_absent and not prepared.had_data
-        if is_new or store != secrets_of(name, prepared.observed.about, home, prepared.runtime.place):
+        if prepared.is_new or store != secrets_of(name, prepared.observed.about, home, prepared.runtime.place):
             forget_at(store, prepared.runtime.place)
         if removed:
             tell(Notice(f"what was created of {name} is removed again"))

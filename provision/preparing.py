@@ -116,6 +116,11 @@ class Prepared(Struct, frozen=True):
         """The files that the nodes have after the last phase."""
         return self.phases[-1].files
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of it is there, nor data from before, in which Kafka keeps settings of its own."""
+        return self.observed.is_absent and not self.had_data
+
     def plan_until(self, level: Level) -> Plan:
         """The part of the plan that is carried out if `up` only has to reach this level."""
         return self.plan if level >= Level.TOPICS else Plan(self.cluster.name, self.plan.first_wave)

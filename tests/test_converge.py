@@ -347,6 +347,21 @@ def test_what_was_set_by_hand_is_taken_back(living: Living) -> None:
     assert living.kafka.set_on_brokers[2] == {"num.io.threads": "4"}
 
 
+def test_what_was_set_by_hand_before_all_went_down_is_taken_back(living: Living) -> None:
+    living.settles()
+    living.kafka.set_on_brokers[2] = {"num.io.threads": "33"}
+    goes_down(living, keep_data=True)
+    assert "configure broker-2" in living.settles()
+    assert living.kafka.set_on_brokers[2] == {"num.io.threads": "4"}
+
+
+def test_of_a_new_cluster_nobody_reads_back_what_was_just_written(
+    living: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provision.pipeline.observe_details", None)
+    assert living.up().changed
+
+
 def steps(living: Living, broker: int, key: str) -> list[object]:
     """What was sent to a broker for a key, beginning with what was refused if there was anything."""
     requests = [about for what, about in living.kafka.calls if what == "alter" and isinstance(about, dict)]

@@ -15,6 +15,8 @@ from provision.cluster.properties import read
 META_FILE = "meta.properties"
 LOGS = _METADATA_LOG, ZOOKEEPER_LOG = "__cluster_metadata-0", "version-2"
 """The directories of a data directory whose files show whether it was used."""
+FIRST_METADATA = f"{_METADATA_LOG}/{0:020}.log"
+"""The file that mostly shows it in KRaft mode; Kafka removes it once it has snapshots of what comes after it."""
 CHUNK = 1024 * 1024
 """How much of a file to read at once for `clusters_noted`, in bytes."""
 _CLUSTER_ID, _NODE_IDS = "cluster.id", ("node.id", "broker.id")

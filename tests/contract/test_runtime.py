@@ -633,6 +633,19 @@ def test_a_formatted_storage_keeps_its_id(runtime: Runtime, kraft: Cluster) -> N
         assert _formatted_with(controller) == CLUSTER_ID
 
 
+def test_a_storage_that_a_node_before_has_left_keeps_its_id(runtime: Runtime, kraft: Cluster) -> None:
+    if runtime.kind == "fake":
+        pytest.skip("it formats nothing")
+    _create(runtime, kraft, render(kraft))
+    (controller,) = kraft.controllers
+    runtime.format_storage(NAME, controller.name, kraft.cluster_id)
+    runtime.remove_node(NAME, controller.name)
+    _create(runtime, kraft, render(kraft))
+    with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
+        runtime.format_storage(NAME, controller.name, ANOTHER_ID)
+    assert f"Expected {ANOTHER_ID}, but read {CLUSTER_ID}" in caught.value.why
+
+
 def test_a_storage_that_cannot_be_formatted_is_an_error_with_what_the_tool_said(
     runtime: Runtime, kraft: Cluster
 ) -> None:

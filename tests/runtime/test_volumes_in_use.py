@@ -48,6 +48,7 @@ class Engine(FakeVolumes):
 
     base_url = "http+docker://"
     api_version = "1.41"
+    timeout = 60
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,6 +112,13 @@ class Engine(FakeVolumes):
         if identity not in self.users and identity != OWN:
             raise NotFound(f"No such container: {identity}")
         return {"State": {"Status": self.status}}
+
+    def head(self, url: str, **_: Any) -> requests.Response:  # noqa: ANN401
+        """Nor is anything that is looked for."""
+        assert url.startswith(self.base_url)
+        response = requests.Response()
+        response.status_code = HTTPStatus.NOT_FOUND
+        return response
 
     def get_archive(self, container: str, path: str, **_: Any) -> Any:  # noqa: ANN401
         """Nothing of it is there."""

@@ -8,30 +8,42 @@ from provision.catalogue.images import layout_of
 from provision.catalogue.versions import KafkaVersion, core_jar
 from provision.cluster.formatted import BOOTSTRAP, formatted
 from provision.cluster.layout import NODE_HOME
-from provision.cluster.model import MAIN_FILES, Role
+from provision.cluster.model import MAIN_FILES, RenderedFile, Role
 from provision.runtime.base import format_command
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker import ending, stored, tools
 from provision.runtime.docker.layouts import is_there
 
 _TIMEOUT_S = 60
-_DATA = f"{NODE_HOME}/data"
 
 
-def upload_formatted(api: Any, details: Mapping[str, Any], node: str, cluster_id: str) -> bool:  # noqa: ANN401 the SDK's client has no types
+def upload_formatted(
+    api: Any,  # noqa: ANN401 the SDK's client has no types
+    details: Mapping[str, Any],
+    node: str,
+    cluster_id: str,
+    fresh: Sequence[RenderedFile] = (),
+) -> bool:
     """Format the empty data directory in a node's volume; False, and nothing is written, if that is left to the tool.
 
-    `details` are those of the node's container, as the engine inspects it.
+    Args:
+        api: the engine.
+        details: those of the node's container, as the engine inspects it.
+        node: its name.
+        cluster_id: the cluster's.
+        fresh: the node's files, if they and its empty data directory have just been put there: nothing is read then.
     """
     version, (role, number) = spec.version_in(details["Config"]["Labels"]), Role.parse(node)
     if any(mount["Type"] == "bind" for mount in details["Mounts"]):  # a user's directory, which only the node writes to
         return False
-    files = stored.files_of(api, details["Id"], node)
+    files = fresh or stored.files_of(api, details["Id"], node)
     (text,) = [file.text for file in files if file.name == MAIN_FILES[role]] or [""]
-    contents = formatted(version, role.id_of(number), cluster_id, text, _DATA)
-    if contents is None or not _has_release(api, details, version) or not _is_empty(api, details["Id"]):
+    contents = formatted(version, role.id_of(number), cluster_id, text, stored.DATA)
+    if contents is None or not _has_release(api, details, version):
         return False
-    api.put_archive(details["Id"], _DATA, spec.archive_of_data(contents, details["Config"]["User"]))
+    if not fresh and not _is_empty(api, details["Id"]):
+        return False
+    api.put_archive(details["Id"], stored.DATA, spec.archive_of_data(contents, details["Config"]["User"]))
     return True
 
 
@@ -44,7 +56,7 @@ def _has_release(api: Any, details: Mapping[str, Any], version: KafkaVersion) ->
 def _is_empty(api: Any, container: str) -> bool:  # noqa: ANN401 as above
     """Whether the data directory has nothing, or only what an upload that was cut off has left of its first file."""
     try:
-        return all(name == BOOTSTRAP for name in stored.names_in(api, container, _DATA))
+        return all(name == BOOTSTRAP for name in stored.names_in(api, container, stored.DATA))
     except tarfile.TarError:
         return False
 

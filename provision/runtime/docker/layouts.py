@@ -1,15 +1,21 @@
 """Check an image's layout against the catalogue before its container starts."""
 
+import base64
+import json
 import posixpath
 from collections.abc import Mapping
 from typing import Any
 
 import docker
 import requests
+from docker.errors import create_api_error_from_http_exception
 
 from provision.catalogue.images import IMAGES, layout_of
 from provision.errors import ProvisionError
 from provision.runtime.docker.images import DEFAULT_PATH
+
+_STAT = "X-Docker-Container-Path-Stat"
+_PERMISSIONS = 0o777  # Go's file modes have all else above: a directory, a link and so on
 
 
 def require_layout(api: docker.APIClient, container: str, image: str, configuration: Mapping[str, Any]) -> None:
@@ -44,9 +50,25 @@ def require_layout(api: docker.APIClient, container: str, image: str, configurat
 
 def is_there(api: docker.APIClient, container: str, path: str) -> bool:
     """Whether the container's file system has the path; the SDK's own method would download its content."""
+    return _looked_at(api, container, path) is not None
+
+
+def size_of(api: docker.APIClient, container: str, path: str) -> int | None:
+    """The size of a file in a container, in bytes; None if there is no such file."""
+    answer = _looked_at(api, container, path)
+    if answer is None:
+        return None
+    told = json.loads(base64.b64decode(answer.headers[_STAT]))
+    return int(told["size"]) if told["mode"] <= _PERMISSIONS else None
+
+
+def _looked_at(api: docker.APIClient, container: str, path: str) -> requests.Response | None:
     url = f"{api.base_url}/v{api.api_version}/containers/{container}/archive"
     answer = api.head(url, params={"path": path}, timeout=api.timeout)
     if answer.status_code == requests.codes.not_found:
-        return False
-    answer.raise_for_status()
-    return True
+        return None
+    try:
+        answer.raise_for_status()
+    except requests.HTTPError as error:
+        create_api_error_from_http_exception(error)  # raises, as the SDK's own methods do
+    return answer

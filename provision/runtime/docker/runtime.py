@@ -42,7 +42,7 @@ from provision.runtime.docker.archives import DockerArchives
 from provision.runtime.docker.client import connect, engine_identity, still_used, swarm_of, translated
 from provision.runtime.docker.images import inspect, volumes_of
 from provision.runtime.docker.labels import checked
-from provision.runtime.docker.layouts import require_layout
+from provision.runtime.docker.layouts import is_there, require_layout
 from provision.runtime.docker.logs import followed, log_of
 from provision.runtime.health import Asker, Machine, Probe, Reached, Surroundings, Vitals
 from provision.spec.names import is_environment_name
@@ -60,6 +60,7 @@ class DockerRuntime(Runtime):
         self._api = self._client.api
         self._archives = DockerArchives(self._api)
         self._seen_layouts: set[str] = set()
+        self._fresh: dict[str, tuple[RenderedFile, ...]] = {}  # by container: those in which nothing has run yet
         self._manages: bool | None = None
 
     def close(self) -> None:
@@ -297,8 +298,11 @@ class DockerRuntime(Runtime):
             in_volume = cluster.storage.kind is StorageKind.VOLUME or (
                 cluster.storage.kind is StorageKind.MEMORY and not spec.on_tmpfs(cluster, node)
             )
+            is_fresh = in_volume and not is_there(self._api, created, stored.DATA)
             self._api.put_archive(created, NODE_HOME, spec.archive(cluster, node, files, with_data=in_volume))
             self._api.rename(created, container["name"])
+            if is_fresh:
+                self._fresh[created] = tuple(files)
         if cluster.storage.kind is StorageKind.DIRECTORY:
             directories.keep_files(Path(cluster.storage.directory), node.name, files)
 
@@ -306,7 +310,8 @@ class DockerRuntime(Runtime):
         """Upload the two files that the release's own tool would write; where it might write others, run that."""
         with translated(f"formatting the storage of {node}"):
             details = self._api.inspect_container(self._required(name, node))
-            if formatting.upload_formatted(self._api, details, node, cluster_id):
+            fresh = self._fresh.pop(details["Id"], ())
+            if formatting.upload_formatted(self._api, details, node, cluster_id, fresh):
                 return
             volumes = self._image_volumes(details["Config"]["Image"])
             code, output = formatting.run_format(self._api, details, node, cluster_id, volumes)
@@ -329,6 +334,7 @@ class DockerRuntime(Runtime):
                 self._api.unpause(container)
                 return
             networks.rejoin(self._api, container, name, node)
+            self._fresh.pop(container, None)
             self._api.start(container)
             ending.let_go_on(self._api, container)
 

@@ -16,6 +16,7 @@ from provision.cluster.model import Cluster, Node, RenderedFile, Role
 from provision.errors import StorageLost, Unavailable
 from provision.plan.stored import (
     CHUNK,
+    FIRST_METADATA,
     META_FILE,
     ZOOKEEPER_LOG,
     StoredData,
@@ -28,8 +29,9 @@ from provision.runtime import directories
 from provision.runtime.docker import abouts, ending, found, locks, notes
 from provision.runtime.docker import containers as spec
 from provision.runtime.docker.labels import checked
+from provision.runtime.docker.layouts import size_of
 
-_DATA = f"{NODE_HOME}/data"
+DATA = f"{NODE_HOME}/data"
 _LARGEST = 64 * 1024
 _COPIES_APART = "1.43"
 """The API of Docker 24, the first that mounts a container's volumes in a place of their own to copy from them."""
@@ -229,7 +231,7 @@ def files_of(api: Any, container: str, node: str) -> tuple[RenderedFile, ...]:  
 def stored_in(api: Any, container: str, name: str, node: str) -> StoredData:  # noqa: ANN401 as above
     """What the node's data directory contains."""
     meta = _meta(api, container)
-    place = f"volume {spec.name_of(name, node)}, {_DATA}{f'/{META_FILE}' if meta else ''}"
+    place = f"volume {spec.name_of(name, node)}, {DATA}{f'/{META_FILE}' if meta else ''}"
     used = is_used(meta) or _is_used(api, container)
     noted = _ensemble_of(api, container) if node.startswith(Role.ZOOKEEPER) else frozenset()
     return StoredData(node, place, meta, used, files_of(api, container, node), noted)
@@ -238,7 +240,7 @@ def stored_in(api: Any, container: str, name: str, node: str) -> StoredData:  # 
 def _ensemble_of(api: Any, container: str) -> frozenset[str]:  # noqa: ANN401 as above
     """What a ZooKeeper node has noted."""
     try:
-        stream, _ = api.get_archive(container, f"{_DATA}/{ZOOKEEPER_LOG}", chunk_size=CHUNK)
+        stream, _ = api.get_archive(container, f"{DATA}/{ZOOKEEPER_LOG}", chunk_size=CHUNK)
     except NotFound:
         return frozenset()
     return frozenset(clusters_noted(stream))
@@ -246,7 +248,7 @@ def _ensemble_of(api: Any, container: str) -> frozenset[str]:  # noqa: ANN401 as
 
 def _meta(api: Any, container: str) -> dict[str, str]:  # noqa: ANN401 as above
     try:
-        stream, _ = api.get_archive(container, f"{_DATA}/{META_FILE}")
+        stream, _ = api.get_archive(container, f"{DATA}/{META_FILE}")
     except NotFound:
         return {}
     content = first_file(stream, _LARGEST)
@@ -266,8 +268,10 @@ def first_file(stream: Iterator[bytes], limit: int) -> bytes:
 
 def _is_used(api: Any, container: str) -> bool:  # noqa: ANN401 as above
     """Read only as much as is needed: the engine sends the content of all files along with their names."""
+    if size_of(api, container, f"{DATA}/{FIRST_METADATA}"):  # it comes after an index of 10 MB
+        return True
     try:
-        stream, _ = api.get_archive(container, _DATA)
+        stream, _ = api.get_archive(container, DATA)
     except NotFound:
         return False
     with tarfile.open(fileobj=_Chunks(stream), mode="r|") as tar:
