@@ -132,4 +132,8 @@ def _failed(error: ProvisionError) -> int:
 
 def _wrong_usage(error: Any, arguments: Sequence[str]) -> WrongLine:  # noqa: ANN401 see above
     text = error.format_message().rstrip(".").replace("Value error, ", "")  # of what typer makes of a Literal
-    return WrongLine(text, hint=f"`{path_of(arguments)} --help`")
+    path, where = path_of(arguments), getattr(error, "ctx", None)
+    takes = [str(param.metavar) for param in (where.command.params if where else ())]
+    if "--" not in arguments and (others := next((one for one in takes if one.startswith("-- ")), "")):
+        return WrongLine(text, hint=f"options for another program come after --: `{path} [ENV] ... {others}`")
+    return WrongLine(text, hint=f"`{path} --help`")

@@ -73,6 +73,23 @@ def test_wrong_usage_is_64_with_one_message(
     assert shown.out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["tool", "dev", "kafka-topics", "--list"], "come after --: `provision tool [ENV] ... -- ARGS...`"),
+        (["run", "dev", "make", "-k"], "come after --: `provision run [ENV] ... -- COMMAND...`"),
+        (["tool", "dev", "kafka-topics", "--nonsense", "--", "--list"], "`provision tool --help`"),
+        (["tool", "dev", "kafka-topics", "--listener"], "`provision tool --help`"),
+        (["consume", "dev", "t", "--nonsense"], "`provision consume --help`"),
+    ],
+)
+def test_where_options_for_another_program_belong_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], hint: str
+) -> None:
+    assert run(arguments) == 64
+    assert capsys.readouterr().err.splitlines()[-1].endswith(hint)
+
+
 def _options(command: Any, *path: str) -> Iterator[tuple[list[str], str]]:  # noqa: ANN401 click's own or typer's copy
     """Every command below one, with each of its options that take a value."""
     for name, below in getattr(command, "commands", {}).items():
