@@ -5,26 +5,22 @@ costs time; the rest of the program is loaded by the first test that asks for a 
 """
 
 import os
-import secrets
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from provision.pytest_run import Run, begin, given_in, hand_on, home_of, is_worker, run_of, settle
+
 if TYPE_CHECKING:
     from provision import Environment
-    from provision.home.place import Home
     from provision.testing import Kafka
     from provision.testing.choice import Choice
 
-_RUN, _GIVEN_IN = "provision_run", "provision_given_in"
-_OF_HOME = ("PROVISION_HOME", "PROVISION_CACHE", "HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
-"""What tells where the home is, and the cache."""
 _MARK = (
     "kafka(version=None, mode=None, brokers=None, check=True): which cluster the `kafka` fixture gives the test, and "
     "whether what the test leaves behind fails it."
@@ -44,6 +40,8 @@ _outliving = pytest.StashKey[set[pytest.FixtureDef[Any]]]()
 """The fixtures of a wider scope than a test that exist, and may have clients and topics of the environment."""
 _UNSTARTED = "provision_unstarted"
 """As `provision.testing.choice.UNSTARTED`, which is loaded only where a test asks for an environment."""
+_USED = "provision_used"
+"""Where a worker tells whether it has asked for an environment."""
 _STATELESS = "provision_stateless"
 """The attribute of a failure that tells what a test has left behind: the state of the cluster says no more of it."""
 
@@ -81,36 +79,19 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"{key}: {error}") from error
         if key == "kafka_environment" and not isinstance(value, str):
             raise pytest.UsageError(f"{key} is the name or the path of one file, not {value!r}")
-    if (directory := config.getoption("kafka_logs")) and not _is_worker(config):
+    if (directory := config.getoption("kafka_logs")) and not is_worker(config):
         from provision.common.whole_files import require_writable
 
         try:
-            require_writable(_given_in(config) / directory / "any")
+            require_writable(given_in(config) / directory / "any")
         except OSError as error:
             raise pytest.UsageError(f"--kafka-logs {directory}: it cannot be written to: {error.strerror}") from error
-
-
-class Run(NamedTuple):
-    """What identifies a test run, the process that controls it, and those of `_OF_HOME` that were set at its begin."""
-
-    identity: str
-    controller: int
-    variables: Mapping[str, str] = {}
-
-    def encoded(self) -> tuple[str, int, dict[str, bytes]]:
-        """It for a worker: paths may be no valid text, which execnet does not pass on."""
-        return self.identity, self.controller, {name: os.fsencode(value) for name, value in self.variables.items()}
-
-    @classmethod
-    def decoded(cls, identity: str, controller: int, variables: Mapping[str, bytes]) -> "Run":
-        """What `encoded` gave."""
-        return cls(identity, controller, {name: os.fsdecode(value) for name, value in variables.items()})
 
 
 class _Workers:
     """What the process that controls a run does for its workers."""
 
-    def __init__(self, run: "Run", config: pytest.Config) -> None:
+    def __init__(self, run: Run, config: pytest.Config) -> None:
         self._run, self._config = run, config
         self._told = set[str]()
         self._at_work = 0
@@ -123,8 +104,7 @@ class _Workers:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 a class of xdist
-        node.workerinput[_RUN] = self._run.encoded()
-        node.workerinput[_GIVEN_IN] = str(_given_in(self._config))
+        hand_on(self._run, self._config, node.workerinput)
         self._at_work += 1
 
     @pytest.hookimpl(optionalhook=True)
@@ -132,7 +112,7 @@ class _Workers:
         """A worker that has crashed says nothing."""
         self._at_work -= 1
         said = getattr(node, "workeroutput", None) or {}
-        if said.get(_RUN, True) and not self._one_used:
+        if said.get(_USED, True) and not self._one_used:
             self._one_used = True
             threading.Thread(target=self._prepare_removal, daemon=True).start()
 
@@ -160,73 +140,20 @@ class _Workers:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """The run gets its identity before pytest-xdist starts the workers."""
     config = session.config
-    if not _is_worker(config):
-        run = Run(secrets.token_hex(4), os.getpid(), _variables())
-        config.stash[_run_key], config.stash[_workers] = run, _Workers(run, config)
+    if not is_worker(config):
+        config.stash[_workers] = _Workers(begin(config), config)
         config.pluginmanager.register(config.stash[_workers], "provision-workers")
 
 
-_home = pytest.StashKey["Home"]()
-_settling, _loading = threading.Lock(), threading.Lock()
+_loading = threading.Lock()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What a `conftest.py` has set that was loaded meanwhile counts too, if there are no workers."""
-    if not _is_worker(session.config):
-        run = session.config.stash[_run_key]
-        session.config.stash[_run_key] = Run(run.identity, run.controller, _variables())
+    """All that is loaded before the first test may say where the home is."""
+    settle(session.config)
 
 
-_run_key = pytest.StashKey[Run]()
 _workers = pytest.StashKey[_Workers]()
-
-
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput")
-
-
-def _run_of(config: pytest.Config) -> Run:
-    return Run.decoded(*config.workerinput[_RUN]) if _is_worker(config) else config.stash[_run_key]  # type: ignore[attr-defined]
-
-
-def _given_in(config: pytest.Config) -> Path:
-    """The directory in which pytest was called, from which paths of its command line are."""
-    if _is_worker(config):
-        return Path(config.workerinput[_GIVEN_IN])  # type: ignore[attr-defined]
-    return config.invocation_params.dir
-
-
-def _variables() -> dict[str, str]:
-    """Those of `_OF_HOME` that are set, independent of the present directory."""
-    found = {name: os.environ[name] for name in _OF_HOME if name in os.environ}
-    for name in _OF_HOME[:2]:
-        if found.get(name):
-            found[name] = os.path.abspath(found[name])  # noqa: PTH100 `Path.absolute` keeps `..`
-    return found
-
-
-def _home_of(config: pytest.Config) -> "Home":
-    """The home of the run: as it was before the first test, because tests may have one of their own."""
-    from provision.home.place import Home
-
-    with _settling:  # also a thread asks for it that loads what removes the clusters
-        if _home not in config.stash:
-            given, now = _run_of(config).variables, _variables()
-            changed = {name: os.environ.get(name) for name in _OF_HOME if given.get(name) != now.get(name)}
-            try:
-                _put({name: given.get(name) for name in changed})
-                config.stash[_home] = Home.of_user()
-            finally:
-                _put(changed)
-        return config.stash[_home]
-
-
-def _put(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
 
 
 def _load() -> None:
@@ -243,10 +170,10 @@ def _choice_of(config: pytest.Config) -> "Choice":
         keep = config.getoption("kafka_keep")
 
         def pool() -> "Pool":
-            run = _run_of(config)
-            return Pool(run.identity, run.controller, keep=keep, home=_home_of(config))
+            run = run_of(config)
+            return Pool(run.identity, run.controller, keep=keep, home=home_of(config))
 
-        config.stash[_choice] = Choice(config, pool, _given_in(config), ahead=not keep and not _is_worker(config))
+        config.stash[_choice] = Choice(config, pool, given_in(config), ahead=not keep and not is_worker(config))
     return config.stash[_choice]
 
 
@@ -289,7 +216,7 @@ def kafka(request: pytest.FixtureRequest, kafka_environment_values: Mapping[str,
     with pool.use(wanted) as use:  # released also if it is interrupted, by Ctrl-C or by a timeout
         given, told = None, list[str]()
         try:
-            alone = not _is_worker(config) and pool.has_alone(wanted)
+            alone = not is_worker(config) and pool.has_alone(wanted)
             given = Kafka(environment, use, alone=alone, spare=config.getoption("kafka_keep"))
         except Interrupted:
             raise
@@ -426,7 +353,7 @@ def pytest_runtest_makereport(
         from provision.testing.reporting import sections
 
         directory = item.config.getoption("kafka_logs")
-        place = _given_in(item.config) / directory if directory else None
+        place = given_in(item.config) / directory if directory else None
         report.sections += sections(environment, item.nodeid, item.stash.get(_began, call.start), place, tail=_TAIL)
     return report
 
@@ -487,12 +414,12 @@ def _heeding_interrupts(session: pytest.Session, left: str) -> Iterator[None]:
 def _finish(session: pytest.Session) -> None:
     config = session.config
     made = config.stash[_choice].made if _choice in config.stash else None
-    if _is_worker(config):
-        config.workeroutput[_RUN] = made is not None  # type: ignore[attr-defined]
+    if is_worker(config):
+        config.workeroutput[_USED] = made is not None  # type: ignore[attr-defined]
         if made:
             made.close()
         return
-    is_forked = os.getpid() != _run_of(config).controller  # by a test
+    is_forked = os.getpid() != run_of(config).controller  # by a test
     if not is_forked and (made or config.stash[_workers].may_have_started or _others_have_started(session)):
         _remove_all(session)
 
@@ -504,9 +431,9 @@ def _others_have_started(session: pytest.Session) -> bool:
     from provision import ProvisionError
     from provision.home.runs import KEPT, directory_of
 
-    run = _run_of(session.config).identity
+    run = run_of(session.config).identity
     try:
-        home = _home_of(session.config).directory
+        home = home_of(session.config).directory
         if session.config.getoption("kafka_keep"):
             return any(directory_of(home, KEPT).glob(f"*.{run}.used"))
         return directory_of(home, run).is_dir()
@@ -529,7 +456,7 @@ def _remove_all(session: pytest.Session) -> None:
     with _heeding_interrupts(session, "the clusters are kept" if keep else left):
         if (directory := config.getoption("kafka_logs")) and session.testsfailed:
             try:
-                pool.bundle(_given_in(config) / directory)
+                pool.bundle(given_in(config) / directory)
             except (ProvisionError, OSError) as error:
                 if _is_interrupt(error):
                     raise

@@ -8,8 +8,8 @@ import pytest
 import provision
 
 PACKAGE = Path(provision.__file__).parent
-MODULES = [PACKAGE / "pytest_plugin.py", *sorted((PACKAGE / "testing").glob("*.py"))]
-OF_ITSELF = ("provision.testing",)
+MODULES = [*sorted(PACKAGE.glob("pytest_*.py")), *sorted((PACKAGE / "testing").glob("*.py"))]
+OF_ITSELF = ("provision.testing", "provision.pytest_run")
 BESIDE = ("provision.common", "provision.home")
 """Files, locks and clocks, and where this machine keeps them."""
 

@@ -111,7 +111,7 @@ def test_a_run_that_asks_for_no_cluster_loads_nothing(project: Project, workers:
     project.write(conftest__py=LOADED, test_it__py="def test_one():\n    pass\ndef test_two():\n    pass\n")
     code, out = project.run("-s", *workers)
     assert code == 0
-    assert "loaded: ['provision.pytest_plugin']" in out
+    assert "loaded: ['provision.pytest_plugin', 'provision.pytest_run']" in out
     assert not project.home.exists()
 
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from provision.pytest_plugin import _FIXTURES, _RUN, _UNSTARTED, Run, _Workers
+from provision.pytest_plugin import _FIXTURES, _UNSTARTED, _USED, _Workers
+from provision.pytest_run import Run
 from provision.testing import choice
 
 
@@ -56,7 +57,7 @@ def test_what_no_worker_has_asked_for_is_not_looked_for(
     for _ in range(began):
         workers.pytest_configure_node(SimpleNamespace(workerinput={}))
     for said in ended:
-        node = SimpleNamespace() if said is None else SimpleNamespace(workeroutput={_RUN: said})
+        node = SimpleNamespace() if said is None else SimpleNamespace(workeroutput={_USED: said})
         workers.pytest_testnodedown(node)
     assert workers.may_have_started is may
     if any(said is not False for said in ended):
