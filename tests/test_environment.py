@@ -704,6 +704,21 @@ def test_nodes_are_killed_all_or_by_name_and_the_history_tells_of_it(living: Sho
         environment.kill(["broker-9"])
 
 
+@pytest.mark.parametrize("take_down", ["kill", "stop"])
+def test_a_topic_is_created_on_the_brokers_that_run(living: Shop, take_down: str) -> None:
+    living.looks_away()
+    environment = living.of()
+    brokers = [name for name in living.states if name.startswith("broker")]
+    getattr(environment, take_down)("broker-2")
+    environment.create_topic("meanwhile", partitions=3)
+    (topic,) = environment.topics("meanwhile")
+    assert {broker for partition in topic.partitions for broker in partition.replicas} == {1, 3}
+    with pytest.raises(Refused) as caught:
+        environment.create_topic("on-all", replication_factor=len(brokers))
+    assert caught.value.why.splitlines()[0] == "3 replicas need as many brokers; there are 2"
+    assert "broker-2: " in caught.value.why
+
+
 def test_nodes_are_stopped_and_started_all_or_by_name(living: Shop) -> None:
     environment = living.of()
     assert environment.stop(["broker-2"]) == 1

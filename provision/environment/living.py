@@ -106,8 +106,8 @@ class Living(InsideKafka):
     def kill(self, nodes: Texts = (), *, unregister: bool = False) -> int:
         """Kill the named nodes, or all, at once (SIGKILL), whatever is lost. Returns how many were running.
 
-        With `unregister`, the KRaft controllers are told that the brokers among them are gone. Otherwise, they notice
-        when `broker.session.timeout.ms` has passed, and let them register again only then.
+        A cluster takes a killed broker for dead when its session expires, and lets it register again only then. With
+        `unregister`, the controllers of a KRaft cluster are told at once instead, if a majority of them is left.
         """
         from provision.operations.life import kill
 

@@ -2,6 +2,11 @@
 
 While a removed broker is registered, metadata.version cannot be raised past what it last supported. The client library
 lacks this request; its schema is next to this module, in the library's own notation.
+
+The broker that is asked passes the request on to the active controller. While there is none, it keeps it for a minute,
+also if nobody waits for the answer any more, and has it carried out then. A broker that has come back meanwhile would
+lose its registration, and not serve until it is restarted. So only one is asked that has just reached the active
+controller, and its answer is waited for.
 """
 
 import provision.kafka.library  # noqa: F401 the library first
@@ -12,9 +17,10 @@ from provision.common.patience import Patience
 from provision.errors import Unavailable
 from provision.kafka.access import Access
 from provision.kafka.connection import NotAnswering, ask
+from provision.kafka.quorum import describe_quorum
 
 _NOT_REGISTERED = 102
-_ANSWER_S, _PAUSE_S = 5.0, 0.3
+_ANSWER_S, _PAUSE_S = 65.0, 0.3
 
 
 class UnregisterBrokerRequest(ApiMessage, load_json=__package__):
@@ -31,7 +37,7 @@ def unregister(access: Access, broker: int, patience: Patience) -> None:
     Args:
         access: to the other brokers, which forward the request to the active controller.
         broker: its id.
-        patience: how long to retry.
+        patience: how long to retry; the answer to a request that is on its way is waited for anyway.
 
     Raises:
         Unavailable: no broker got it done in time.
@@ -52,6 +58,8 @@ def unregister(access: Access, broker: int, patience: Patience) -> None:
 
 def _ask(access: Access, asked: int, broker: int) -> str:
     """Why it failed; empty if it succeeded."""
+    if describe_quorum(access, asked) is None:
+        return "it reaches no active controller"
     try:
         request = UnregisterBrokerRequest(broker_id=broker, version=0)  # type: ignore[no-untyped-call]
         answer = ask(access, asked, request, _ANSWER_S)

@@ -1,6 +1,7 @@
 """Stop, start and restart the nodes of an environment; their data are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from provision.apply.leaving import STOP_PATIENCE_S
@@ -9,7 +10,7 @@ from provision.catalogue.versions import KRAFT
 from provision.cluster.model import Role, StorageKind, node_with_id
 from provision.common.interrupts import end_if, shielded, telling_where_it_stands
 from provision.common.patience import Patience
-from provision.errors import Refused, Unavailable, UsageError
+from provision.errors import Interrupted, ProvisionError, Refused, UsageError
 from provision.events import Listener, Notice, action, silent
 from provision.kafka.access import Access
 from provision.kafka.levels import Level
@@ -54,22 +55,26 @@ def kill(
 ) -> int:
     """Kill the named nodes, or all, as a crash would end them. Returns how many were not stopped.
 
-    With `unregister`, the KRaft controllers that are left are told at once which brokers are gone.
+    With `unregister`, the KRaft controllers that are left are told which brokers are gone. Whatever keeps them from
+    being told is told here, and is no failure: they miss a broker whose session has expired.
     """
     observed = require(runtime, name)
     chosen = [node for node in _chosen(observed, nodes) if node.needs_stop]
-    others = _way_to_others(observed, chosen) if unregister else None
+    brokers = [node.number for node in chosen if node.role == Role.BROKER] if unregister else []
+    others = _way_to_others(observed, chosen, tell) if brokers else None
     each(tell, KILL, [node.name for node in chosen], lambda node: runtime.kill_node(name, node))
     if others:
-        _unregister(others, [node.number for node in chosen if node.role == Role.BROKER], tell)
+        _unregister(others, brokers, tell)
     return len(chosen)
 
 
-def _way_to_others(observed: ObservedEnvironment, ending: Sequence[ObservedNode]) -> Access | None:
+def _way_to_others(observed: ObservedEnvironment, ending: Sequence[ObservedNode], tell: Listener) -> Access | None:
     """Access to the brokers that stay; None if there are none, or no majority of controllers that could hear of it."""
-    staying = {node.name for node in observed.nodes if node.state is NodeState.RUNNING and node not in ending}
-    access = access_to(observed)
-    quorum = ask_for_quorum(access) if observed.mode == KRAFT else None
+    quorum = None
+    access, staying = access_to(observed), {node.name for node in observed.nodes if node.state is NodeState.RUNNING}
+    staying -= {node.name for node in ending}
+    with _told(tell):
+        quorum = ask_for_quorum(access) if observed.mode == KRAFT else None
     if quorum is None or sum(node_with_id(voter) in staying for voter in quorum.voters) * 2 <= len(quorum.voters):
         return None
     brokers = {broker: at for broker, at in access.brokers.items() if Role.BROKER.node(broker) in staying}
@@ -77,14 +82,23 @@ def _way_to_others(observed: ObservedEnvironment, ending: Sequence[ObservedNode]
 
 
 def _unregister(others: Access, brokers: Sequence[int], tell: Listener) -> None:
-    """Tell the controllers that brokers are gone. If that fails, they notice when the brokers' sessions expire."""
     from provision.kafka.registration import unregister
 
+    patience = Patience(_UNREGISTER_S)
     for broker in brokers:
-        try:
-            unregister(others, broker, Patience(_UNREGISTER_S))
-        except Unavailable as error:
-            tell(Notice(f"{error.what}: its session has to expire"))
+        with _told(tell):
+            unregister(others, broker, patience)
+
+
+@contextmanager
+def _told(tell: Listener) -> Iterator[None]:
+    """Go on after an error, and tell it."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except ProvisionError as error:
+        tell(Notice(f"the controllers are not told of it: {error}"))
 
 
 def _only_in_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> str:

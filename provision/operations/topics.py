@@ -27,7 +27,7 @@ from provision.operations.new_topic import NewTopic
 from provision.operations.refusals import require_done
 from provision.operations.status import with_nodes
 from provision.plan.actions import Action, Plan, Verb
-from provision.plan.observed import ObservedCluster, ObservedEnvironment, ObservedTopic
+from provision.plan.observed import NodeState, ObservedCluster, ObservedEnvironment, ObservedTopic
 from provision.plan.placement import Placement
 from provision.plan.topic_changes import TOPIC, PlacedTopic
 from provision.resources.kind import Target, Work
@@ -71,7 +71,7 @@ def _nothing() -> None:
 class KafkaCluster(Struct, frozen=True):
     """A reachable cluster: a name for it, and its addresses.
 
-    `check` raises `NodeFailed` if a node has exited; `external` is whether it is no environment's.
+    `check` raises `NodeFailed` if a node has exited that ran; `external` is whether it is no environment's.
     """
 
     name: str
@@ -107,7 +107,8 @@ def cluster_of(runtime: Runtime, observed: ObservedEnvironment, user: str = "", 
         Unavailable: no broker of it can be reached.
     """
     name, nodes = observed.name, with_nodes(observed).nodes
-    wait = Wait(runtime, name, [node.name for node in nodes], Patience(0.0), silent, restarts=False)
+    running = [node.name for node in nodes if node.state is NodeState.RUNNING]  # without the others, all still works
+    wait = Wait(runtime, name, running, Patience(0.0), silent, restarts=False)
     access = require_brokers(observed, access_for(observed, user, listener))
     return KafkaCluster(name, access, wait.check_exits)
 
@@ -181,10 +182,10 @@ def topics_without_settings(cluster: KafkaCluster, names: Sequence[str]) -> tupl
 
 
 def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) -> None:
-    """Create one topic with an explicit, rack-aware placement, and wait until every broker knows it.
+    """Create one topic with an explicit, rack-aware placement, and wait until every broker that runs knows it.
 
     Raises:
-        Refused: it exists already, or there are fewer brokers than replicas.
+        Refused: it exists already, or fewer brokers run than it has replicas.
         KafkaRefused: Kafka refused it.
     """
     from provision.kafka.admin import connected
@@ -193,17 +194,21 @@ def create_topic(cluster: KafkaCluster, new: NewTopic, tell: Listener = silent) 
     if observed.topic(new.name):
         hint = f"`provision topics describe {cluster.name} {new.name}`"
         raise Refused(f"topic {new.name} exists already", hint=hint)
-    replication_factor = new.replication_factor or min(3, len(observed.brokers))
+    access = cluster.access.to(cluster.access.brokers)
+    brokers = [broker for broker in observed.brokers if broker.id not in cluster.access.down]
+    replication_factor = new.replication_factor or min(3, len(brokers))
     try:
-        assignment = Placement(observed.brokers, observed.topics).place(new.partitions, replication_factor)
+        assignment = Placement(brokers, observed.topics).place(new.partitions, replication_factor)
     except ValueError as error:
-        raise Refused(f"topic {new.name} cannot be created", why=str(error)) from error
+        refused = Refused(f"topic {new.name} cannot be created", why=str(error))
+        refused.add(cluster.access.why_down)
+        raise refused from error
     topic = Topic(new.name, new.partitions, replication_factor, new.config)
     with action(tell, Verb.CREATE, f"{TOPIC} {new.name}"):
         with told_by_exits(cluster.check), connected(cluster.access) as admin:
             created = admin.topics.create([PlacedTopic(topic, assignment)], check=cluster.check)
         require_done(TOPIC, "created", [new.name], created.failures)
-        _wait_for(cluster, [topic.name], Patience(_CREATED_S))
+        _wait_for(replace(cluster, access=access), [topic.name], Patience(_CREATED_S))
 
 
 def delete_topics(cluster: KafkaCluster, names: Sequence[str], tell: Listener = silent) -> None:

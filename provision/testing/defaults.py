@@ -5,7 +5,7 @@ expires, and may come back only then: by default after 9 s in KRaft mode and 18 
 that lose packets. On one machine a few seconds are enough. If it was the active controller, the others have to notice
 that first, and to agree on one of them: two that ask for votes at the same time, as two survivors usually do, try again
 after that time. Which broker becomes the active controller first is chance by default. To kill broker-1 would then take
-3 s in one run and 1 s in another. Here it is the last of the three as a rule, whose patience is the shortest.
+6 s in one run and 3 s in another. Here it is the last of the three as a rule, whose patience is the shortest.
 
 The other brokers still connect to a broker that has gone: if it was the active controller, for example, when they need
 ids for producers. A container's address goes with the container, so nothing refuses the connection, and they wait for

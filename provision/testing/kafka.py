@@ -257,11 +257,12 @@ class Kafka:
         with self._taking_down(chosen):
             self.environment.stop(chosen)
 
-    def kill(self, *nodes: str, unregister: bool = True) -> None:
+    def kill(self, *nodes: str, unregister: bool = False) -> None:
         """Kill nodes (SIGKILL), as `stop` otherwise.
 
-        With `unregister`, the controllers of a KRaft cluster are told at once which brokers are gone, so that the
-        others lead their partitions a moment later. Without it, they notice when the session of a broker expires.
+        A cluster takes a killed broker for dead when its session expires. With `unregister`, the controllers of a KRaft
+        cluster are told at once instead, and have the others lead its partitions; new topics cannot have replicas on it
+        then until it is back.
         """
         __tracebackhide__ = True
         chosen = self._alone_with(nodes)

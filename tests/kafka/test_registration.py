@@ -9,6 +9,7 @@ import pytest
 from provision.common.patience import Patience
 from provision.errors import Interrupted, Unavailable
 from provision.kafka.access import Access
+from provision.kafka.quorum import Quorum
 from provision.kafka.registration import UnregisterBrokerRequest, UnregisterBrokerResponse, unregister
 from tests.kafka.scripted import listening
 
@@ -23,6 +24,8 @@ class Brokers:
         self.addresses: list[str] = []
         self.asked: list[str] = []
         self.on_ask: Callable[[], None] = lambda: None
+        self.reach_none: list[str] = []
+        """The addresses, in turn, at which it is asked for the active controller and reaches none."""
 
     def answer(self, *answers: Any) -> str:  # noqa: ANN401 the library's classes
         """One more; returns its address."""
@@ -38,6 +41,13 @@ class Brokers:
         self.addresses.append(broker.address)
         return broker.address
 
+    def quorum(self, access: Access, asked: int) -> Quorum | None:
+        """What the active controller says, if the broker reaches it."""
+        if access.brokers[asked] in self.reach_none:
+            self.reach_none.remove(access.brokers[asked])
+            return None
+        return Quorum(1, {}, {})
+
     @property
     def access(self) -> Access:
         """To all of them."""
@@ -45,9 +55,11 @@ class Brokers:
 
 
 @pytest.fixture
-def brokers() -> Iterator[Brokers]:
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Brokers]:
     with ExitStack() as stack:
-        yield Brokers(stack)
+        made = Brokers(stack)
+        monkeypatch.setattr("provision.kafka.registration.describe_quorum", made.quorum)
+        yield made
 
 
 def code(number: int, message: str | None = None) -> Any:  # noqa: ANN401 see above
@@ -76,6 +88,22 @@ def test_it_is_asked_again_while_there_is_no_controller_and_of_others_while_one_
     one, two = brokers.answer(HANGS_UP), brokers.answer(code(41), code(0))
     unregister(brokers.access, 4, Patience(20.0))
     assert brokers.asked == [one, two, one, two]
+
+
+def test_one_that_reaches_no_controller_is_not_asked_because_it_would_keep_the_request(brokers: Brokers) -> None:
+    one, two = brokers.answer(code(0)), brokers.answer(code(0))
+    brokers.reach_none = [one, two, one]
+    unregister(brokers.access, 4, Patience(20.0))
+    assert brokers.asked == [two]
+
+
+def test_when_no_controller_is_found_in_time_nothing_is_left_with_any_broker(brokers: Brokers) -> None:
+    one = brokers.answer(code(0))
+    brokers.reach_none = [one] * 1000
+    with pytest.raises(Unavailable) as raised:
+        unregister(brokers.access, 4, Patience(0.01))
+    assert raised.value.why == f"{one}: it reaches no active controller"
+    assert brokers.asked == []
 
 
 def test_when_time_is_up_every_broker_has_its_reason(brokers: Brokers) -> None:

@@ -1,6 +1,6 @@
 """Brokers that are killed: who is told of it, and on real clusters that nobody has to miss them first.
 
-The controllers of the real ones would not notice for ten minutes by themselves.
+The controllers of most of the real ones would not notice for ten minutes by themselves.
 """
 
 from collections import Counter
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from provision import Environment, Interrupted, NewRecord, Unavailable
+from provision import Environment, Interrupted, KafkaRefused, NewRecord, ProvisionError, Unavailable
 from provision.cluster.model import node_with_id
 from provision.events import Notice
 from provision.kafka.access import Access
 from provision.kafka.quorum import Quorum
 from provision.observe.leaders import active_controller
 from provision.operations import life
-from tests.engine import java, wait_until
+from tests.engine import image, java, wait_until
 from tests.test_converge import Living, living_in
 
 PARTITIONS = 3
@@ -117,14 +117,31 @@ def test_zookeeper_is_not_told(controllers: _Controllers) -> None:
     assert controllers.told == {}
 
 
-def test_controllers_that_cannot_be_told_notice_later(controllers: _Controllers) -> None:
+@pytest.mark.parametrize("when", ["before the kill", "after it"])
+@pytest.mark.parametrize("error", [Unavailable("nobody answers"), KafkaRefused("Kafka does not let provision in")])
+def test_whatever_keeps_controllers_from_being_told_the_broker_is_killed(
+    controllers: _Controllers, monkeypatch: pytest.MonkeyPatch, when: str, error: ProvisionError
+) -> None:
+    def fails(_access: Access) -> Quorum:
+        raise error
+
     controllers.up(5)
-    controllers.fails = Unavailable("broker-1 is still registered after 10 seconds")
+    if when == "after it":
+        controllers.fails = error
+    else:
+        monkeypatch.setattr("provision.operations.life.ask_for_quorum", fails)
     assert controllers.kill("broker-1") == 1
-    assert controllers.notices == ["broker-1 is still registered after 10 seconds: its session has to expire"]
+    assert controllers.living.runtime.observe("living").node("broker-1").state == "exited"  # type: ignore[union-attr]
+    assert controllers.notices == [f"the controllers are not told of it: {error}"]
+    assert controllers.told == {}
+
+
+@pytest.mark.parametrize("killed", [["broker-1"], ["broker-4", "broker-5"]])
+def test_an_interrupt_is_none_of_these(controllers: _Controllers, killed: list[str]) -> None:
+    controllers.up(5)
     controllers.fails = Interrupted("interrupted")
     with pytest.raises(Interrupted):
-        controllers.kill("broker-5")
+        controllers.kill(*killed)
 
 
 @contextmanager
@@ -183,3 +200,22 @@ def test_controllers_that_are_told_of_a_killed_broker_need_not_miss_it(
         assert environment.start().level.name == "TOPICS"  # it could not register for ten minutes otherwise
         read = [record.value for record in environment.consume("t", to_end=True)]
         assert Counter(read) == {b"before": PARTITIONS, b"after": PARTITIONS}
+
+
+@pytest.mark.engine
+@pytest.mark.row("apart")
+@pytest.mark.matrix
+def test_a_broker_that_is_back_before_its_controllers_have_answered_keeps_its_registration(tmp_path: Path) -> None:
+    kafka = {"mode": "kraft", "image": image()}
+    topics = [{"name": "t", "partitions": PARTITIONS, "replication_factor": 3}]
+    with Environment(
+        name="back-at-once",
+        home=tmp_path,
+        runtime="docker",
+        kafka=kafka,
+        brokers={"nodes": 3, "port": "auto"},
+        topics=topics,
+    ) as environment:
+        for _ in range(3):  # at the address of the one that was killed nobody answers, for which the others wait long
+            assert environment.kill(f"broker-{leads(environment)}", unregister=True) == 1
+            assert environment.start().level.name == "TOPICS"

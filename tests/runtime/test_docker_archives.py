@@ -3,14 +3,13 @@
 import io
 import tarfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from provision.cluster.layout import container_layout
-from provision.cluster.model import Cluster, Node
+from provision.cluster.model import Cluster
 from provision.cluster.resolve import resolve_without_ports
 from provision.runtime.docker import archives as docker_archives
 from provision.runtime.docker import containers
@@ -47,7 +46,6 @@ class Engine:
         self.known_images = {"apache/kafka:3.9.1": "sha256:one"} if images is None else images
         self.created: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self.removed: list[str] = []
-        self.looks = 0
 
     def volumes(self, filters: Mapping[str, str]) -> dict[str, Any]:
         """Those with a label."""
@@ -71,7 +69,6 @@ class Engine:
 
     def get_archive(self, identity: str, path: str) -> tuple[Iterator[bytes], dict[str, Any]]:
         """The content of the volume that it mounts, in pieces."""
-        self.looks += 1
         mounted = {mount["Source"] for mount in self.created[int(identity)][1]["mounts"]}
         content = next((one["content"] for one in self.all_volumes if one["Name"] in mounted), None)
         if content is None:
@@ -173,22 +170,6 @@ def test_an_archive_that_is_not_whole_is_ignored(content: bytes | None) -> None:
     container, _ = created(engine)
     assert container["entrypoint"][1].startswith("-Xms")
     assert engine.removed == ["0"]  # the container that would have mounted it
-
-
-@pytest.mark.parametrize(("content", "looks"), [(ARCHIVE, 1), (b"", 3)], ids=["whole", "empty"])
-def test_an_archive_of_several_nodes_is_looked_at_until_it_is_seen_to_be_whole(content: bytes, looks: int) -> None:
-    engine = Engine(volume("kept", content))
-    described = cluster(brokers={"nodes": 3})
-    kept = DockerArchives(engine)  # type: ignore[arg-type]
-
-    def create(broker: Node) -> str:
-        return kept.created(described, broker, *containers.node_options(described, broker, "hash", ()), engine.create)
-
-    with ThreadPoolExecutor(3) as threads:
-        identities = list(threads.map(create, described.brokers))
-    assert engine.looks == looks
-    with_it = [one for one in identities if len(engine.created[int(one)][1]["mounts"]) > 1]
-    assert len(with_it) == (3 if content else 0)
 
 
 def test_a_node_with_its_own_word_on_archives_gets_none_of_ours() -> None:

@@ -6,7 +6,6 @@ on another machine. An image's id stands for its JVM and its jars; the class pat
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -72,8 +71,6 @@ class DockerArchives(Archives):
         self._api: Any = api
         self.limits: Mapping[str, Any] = {}
         """Further limits of the containers that try and make archives, as of `create_host_config`."""
-        self._whole: set[_Kept] = set()
-        self._looking = threading.Lock()
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
@@ -118,16 +115,7 @@ class DockerArchives(Archives):
         return self._api.volumes(filters={"label": label})["Volumes"] or []
 
     def _is_whole(self, container: str, kept: _Kept) -> bool:
-        """Whether the archive is in the volume, as long as it was; its checksums are checked by the JVM.
-
-        Nodes that are created at the same time mostly have the same one, which is looked at once.
-        """
-        with self._looking:
-            if kept not in self._whole and self._has_whole(container, kept):
-                self._whole.add(kept)
-            return kept in self._whole
-
-    def _has_whole(self, container: str, kept: _Kept) -> bool:
+        """Whether the archive is in the volume, as long as it was; its checksums are checked by the JVM."""
         try:
             stream, found = self._api.get_archive(container, _PLACE)
         except NotFound:
