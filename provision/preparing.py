@@ -131,6 +131,11 @@ class Prepared(Struct, frozen=True):
         return self.inside is None and bool(self.observed.nodes) and not self.plan.refusals
 
     @property
+    def topics_assumed(self) -> bool:
+        """Whether the plan takes topics for new because nothing runs, although data that were kept may have them."""
+        return self.inside is None and not self.observed.nodes and not (self.is_new or self.plan.refusals)
+
+    @property
     def holds(self) -> bool:
         """Whether the plan need not be made again when it is carried out.
 

@@ -743,6 +743,25 @@ def test_a_stop_is_refused_only_if_it_would_lose_what_is_nowhere_else(
     assert all(node.state is NodeState.RUNNING for node in living.runtime.observe("living").nodes)
 
 
+@pytest.mark.parametrize(
+    ("kind", "keep_data", "is_kept"), [("docker", True, False), ("docker", False, True), ("process", True, True)]
+)
+def test_a_down_that_is_to_keep_data_is_refused_if_it_would_lose_them(
+    living: Living, monkeypatch: pytest.MonkeyPatch, kind: str, keep_data: bool, is_kept: bool
+) -> None:
+    monkeypatch.setattr(FakeRuntime, "kind", kind)
+    living.settles(topics=[topic("t", 3, 1)], storage="memory")
+    living.runtime.on_verb = lambda _verb, _subject: None
+    before = living.state
+    if is_kept:
+        assert down(living.runtime, "living", living.home, keep_data=keep_data)
+        return
+    with pytest.raises(Refused, match="stopping living would lose its records") as refused:
+        down(living.runtime, "living", living.home, keep_data=keep_data)
+    assert "`provision down living` removes all" in refused.value.hint
+    assert living.state == before
+
+
 @pytest.mark.usefixtures("no_lag")
 def test_a_leaving_broker_to_which_something_comes_again_and_again_stays_and_serves_it(living: Living) -> None:
     living.settles(topics=[topic("t", 3, 1)])

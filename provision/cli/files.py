@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from provision.cli.starter import Start
     from provision.environment import Environment
     from provision.plan.actions import Plan
-    from provision.plan.saved import SavedPlan
+    from provision.preparing import Prepared
 
 
 def init(
@@ -181,14 +181,10 @@ def plan(
     from provision.cli.plans import plan_lines
 
     environment = select_described(env, overrides, tell_warnings, take_over=take_over)
-    planned, saved, topics_unknown = _planned(environment, frozen=frozen, give_up=give_up or ())
-    if topics_unknown:
-        if not planned.changes:
-            raise Unavailable(
-                f"the topics of {planned.environment} cannot be compared: not all of its nodes run and answer",
-                hint=f"`provision status {planned.environment}` shows what is missing",
-            )
-        say("topics are not planned: not every broker answers yet; `up` plans them when all do")
+    planned, prepared = _planned(environment, frozen=frozen, give_up=give_up or ())
+    saved = prepared.saved if prepared else None
+    if prepared:
+        _tell_of_topics(prepared)
     if out and not planned.refusals:
         if saved is None:
             raise UsageError("--out is for environments that `up` makes", hint="`topics apply` plans again and asks")
@@ -206,17 +202,30 @@ def plan(
         raise typer.Exit(2)
 
 
-def _planned(
-    environment: "Environment", *, frozen: bool, give_up: "Sequence[str]"
-) -> "tuple[Plan, SavedPlan | None, bool]":
-    """The plan of an environment, which can be saved, or of the resources of an external cluster.
+def _tell_of_topics(prepared: "Prepared") -> None:
+    """Say what the plan does not know of topics.
 
-    And whether it leaves topics out.
+    Raises:
+        Unavailable: there is nothing else in it.
     """
+    name = prepared.cluster.name
+    if prepared.topics_unknown:
+        if not prepared.plan.changes:
+            raise Unavailable(
+                f"the topics of {name} cannot be compared: not all of its nodes run and answer",
+                hint=f"`provision status {name}` shows what is missing",
+            )
+        say("topics are not planned: not all of the nodes run and answer yet; `up` plans them when they do")
+    if prepared.topics_assumed:
+        say("topics are planned as new; the data that were kept may have them: `up` compares them when the brokers run")
+
+
+def _planned(environment: "Environment", *, frozen: bool, give_up: "Sequence[str]") -> "tuple[Plan, Prepared | None]":
+    """The plan of an environment with all that is known, or of the resources of an external cluster."""
     if environment.external_servers and not (frozen or give_up):
-        return environment.plan_resources(), None, False
+        return environment.plan_resources(), None
     prepared = environment.plan(frozen=frozen, give_up=give_up)
-    return prepared.plan, prepared.saved, prepared.topics_unknown
+    return prepared.plan, prepared
 
 
 def register(app: typer.Typer) -> None:

@@ -44,8 +44,7 @@ def stop(runtime: Runtime, name: str, nodes: Sequence[str] = (), tell: Listener 
     """
     observed = require(runtime, name)
     chosen = [node for node in _chosen(observed, nodes) if node.needs_stop]
-    if lost := _only_in_memory(observed, chosen):
-        _refuse_to_lose_memory(observed, lost)
+    require_kept_elsewhere(observed, chosen)
     stop_all(runtime, name, chosen, tell)
     return len(chosen)
 
@@ -99,6 +98,12 @@ def _told(tell: Listener) -> Iterator[None]:
         raise
     except ProvisionError as error:
         tell(Notice(f"the controllers are not told of it: {error}"))
+
+
+def require_kept_elsewhere(observed: ObservedEnvironment, ending: Sequence[ObservedNode]) -> None:
+    """Raise `Refused` if data are only in the memory of brokers that are to end, or nobody knows."""
+    if lost := _only_in_memory(observed, ending):
+        _refuse_to_lose_memory(observed, lost)
 
 
 def _only_in_memory(observed: ObservedEnvironment, nodes: Sequence[ObservedNode]) -> str:

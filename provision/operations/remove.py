@@ -11,7 +11,7 @@ from provision.home.secrets import forget_at, secrets_of
 from provision.home.trainers import Trainer, throwaway, training
 from provision.operations import trainers
 from provision.operations.concurrently import each, raise_all
-from provision.operations.life import stop_all
+from provision.operations.life import require_kept_elsewhere, stop_all
 from provision.plan.actions import Kind, Verb
 from provision.plan.observed import NodeState, ObservedEnvironment
 from provision.runtime import Runtimes
@@ -116,12 +116,15 @@ def down(  # noqa: PLR0913 what it is, and how it goes
     are that one's then; if it cannot be asked, they may be, unless something was removed here.
 
     Raises:
+        Refused: data that are to be kept are in the memory of brokers, and would go with them.
         PartlyApplied: only what somebody else's container uses is left.
     """
     if keep_data and delete_data:
         raise UsageError("keep_data and delete_data contradict each other")
-    end_training(runtime, name, home)
     observed = runtime.observe(name)
+    if keep_data:
+        require_kept_elsewhere(observed, [node for node in observed.nodes if node.needs_stop])
+    end_training(runtime, name, home)
     if keep_data:
         _note_whether_removing(runtime, observed, removing=False)
     data_stay = keep_data or (observed.is_in_directory and not delete_data)
