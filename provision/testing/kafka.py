@@ -98,7 +98,7 @@ class Kafka:
         Args:
             name: what the test calls it; asked for again, it is the same topic.
             partitions: how many; the default is 1.
-            replication_factor: the default is 3, or the number of brokers if there are fewer.
+            replication_factor: the default is 3, or the number of brokers that run if those are fewer.
             config: settings by Kafka's names, as texts, numbers or truth values.
             records: written to it at once; see `TestTopic.produce`.
 
