@@ -47,6 +47,12 @@ def test_what_is_not_there_has_none() -> None:
     assert not is_there(engine, "one", "/data")  # type: ignore[arg-type]
 
 
+def test_an_engine_that_does_not_tell_more_is_taken_at_its_word() -> None:
+    engine = Engine(HTTPStatus.OK)
+    assert size_of(engine, "one", "/data") is None  # type: ignore[arg-type]
+    assert is_there(engine, "one", "/data")  # type: ignore[arg-type]
+
+
 def test_an_engine_that_cannot_tell_is_an_error() -> None:
     engine = Engine(HTTPStatus.INTERNAL_SERVER_ERROR)
     with pytest.raises(APIError):

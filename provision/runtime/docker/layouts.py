@@ -54,9 +54,9 @@ def is_there(api: docker.APIClient, container: str, path: str) -> bool:
 
 
 def size_of(api: docker.APIClient, container: str, path: str) -> int | None:
-    """The size of a file in a container, in bytes; None if there is no such file."""
+    """The size of a file in a container, in bytes; None if there is no such file, or the engine does not tell."""
     answer = _looked_at(api, container, path)
-    if answer is None:
+    if answer is None or _STAT not in answer.headers:
         return None
     told = json.loads(base64.b64decode(answer.headers[_STAT]))
     return int(told["size"]) if told["mode"] <= _PERMISSIONS else None
