@@ -36,7 +36,8 @@ _CONTESTANTS = {
     "docker compose": "`docker compose up --wait` with the same image, the options of Kafka's start scripts and a "
     "health check every second, then the topics in one request; `docker compose down --volumes`",
     "testcontainers": "testcontainers-python with the same image and a start script for it, without its reaper; in the "
-    "sample project, its controllers have to miss a killed broker, while `kafka.kill` is asked to tell them",
+    "sample project, its controllers notice a killed broker when its session expires, while `kafka.kill` is asked to "
+    "tell them",
     "pytest-kafka": "pytest-kafka with start scripts that do nothing but start Java",
 }
 

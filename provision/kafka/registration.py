@@ -3,10 +3,10 @@
 While a removed broker is registered, metadata.version cannot be raised past what it last supported. The client library
 lacks this request; its schema is next to this module, in the library's own notation.
 
-The broker that is asked passes the request on to the active controller. While there is none, it keeps it for a minute,
-also if nobody waits for the answer any more, and has it carried out then. A broker that has come back meanwhile would
-lose its registration, and not serve until it is restarted. So only one is asked that has just reached the active
-controller, and its answer is waited for.
+The broker that is asked passes the request on to the active controller. While there is none, it keeps the request for a
+minute, even if nobody waits for the answer any more, and has it carried out later. A broker that has come back by then
+would lose its registration, and not serve until it is restarted. So only a broker is asked that has just reached the
+active controller, and its answer is waited for.
 """
 
 import provision.kafka.library  # noqa: F401 the library first

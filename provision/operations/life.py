@@ -55,7 +55,7 @@ def kill(
     """Kill the named nodes, or all, as a crash would end them. Returns how many were not stopped.
 
     With `unregister`, the KRaft controllers that are left are told which brokers are gone. Whatever keeps them from
-    being told is told here, and is no failure: they miss a broker whose session has expired.
+    being told is told here, and is no failure: they notice when the session of a broker expires.
     """
     observed = require(runtime, name)
     chosen = [node for node in _chosen(observed, nodes) if node.needs_stop]
@@ -97,7 +97,7 @@ def _told(tell: Listener) -> Iterator[None]:
     except Interrupted:
         raise
     except ProvisionError as error:
-        tell(Notice(f"the controllers are not told of it: {error}"))
+        tell(Notice(f"the controllers are not told of the killed brokers: {error}"))
 
 
 def require_kept_elsewhere(observed: ObservedEnvironment, ending: Sequence[ObservedNode]) -> None:

@@ -620,30 +620,21 @@ def test_a_storage_with_anything_in_it_is_left_to_the_tool(runtime: Runtime, kra
     assert parse(note.read_text())["cluster.id"] == ANOTHER_ID
 
 
-def test_a_formatted_storage_keeps_its_id(runtime: Runtime, kraft: Cluster) -> None:
+@pytest.mark.parametrize("made_again", [False, True], ids=["the same node", "another one"])
+def test_a_formatted_storage_keeps_its_id(runtime: Runtime, kraft: Cluster, made_again: bool) -> None:
     if runtime.kind == "fake":
         pytest.skip("it formats nothing")
     _create(runtime, kraft, render(kraft))
     (controller,) = kraft.controllers
     runtime.format_storage(NAME, controller.name, kraft.cluster_id)
+    if made_again:
+        runtime.remove_node(NAME, controller.name)
+        _create(runtime, kraft, render(kraft))
     with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
         runtime.format_storage(NAME, controller.name, ANOTHER_ID)
     assert f"Expected {ANOTHER_ID}, but read {CLUSTER_ID}" in caught.value.why
     if runtime.kind == "process":
         assert _formatted_with(controller) == CLUSTER_ID
-
-
-def test_a_storage_that_a_node_before_has_left_keeps_its_id(runtime: Runtime, kraft: Cluster) -> None:
-    if runtime.kind == "fake":
-        pytest.skip("it formats nothing")
-    _create(runtime, kraft, render(kraft))
-    (controller,) = kraft.controllers
-    runtime.format_storage(NAME, controller.name, kraft.cluster_id)
-    runtime.remove_node(NAME, controller.name)
-    _create(runtime, kraft, render(kraft))
-    with pytest.raises(ProvisionError, match="the storage of controller-1 could not be formatted") as caught:
-        runtime.format_storage(NAME, controller.name, ANOTHER_ID)
-    assert f"Expected {ANOTHER_ID}, but read {CLUSTER_ID}" in caught.value.why
 
 
 def test_a_storage_that_cannot_be_formatted_is_an_error_with_what_the_tool_said(

@@ -1,4 +1,4 @@
-"""Brokers that are killed: who is told of it, and on real clusters that nobody has to miss them first.
+"""Brokers that are killed: who is told of it, and on real clusters that nobody has to notice it first.
 
 The controllers of most of the real ones would not notice for ten minutes by themselves.
 """
@@ -132,7 +132,7 @@ def test_whatever_keeps_controllers_from_being_told_the_broker_is_killed(
         monkeypatch.setattr("provision.operations.life.ask_for_quorum", fails)
     assert controllers.kill("broker-1") == 1
     assert controllers.living.runtime.observe("living").node("broker-1").state == "exited"  # type: ignore[union-attr]
-    assert controllers.notices == [f"the controllers are not told of it: {error}"]
+    assert controllers.notices == [f"the controllers are not told of the killed brokers: {error}"]
     assert controllers.told == {}
 
 
@@ -187,7 +187,7 @@ def write_to_all(environment: Environment, value: bytes) -> None:
         pytest.param("3.3.2", 0, "another", id="the oldest", marks=pytest.mark.soak),
     ],
 )
-def test_controllers_that_are_told_of_a_killed_broker_need_not_miss_it(
+def test_controllers_that_are_told_of_a_killed_broker_need_not_notice_it(
     tmp_path: Path, version: str, controllers: int, which: str
 ) -> None:
     with running("told-of-killed", tmp_path, version, controllers) as environment:
